@@ -209,7 +209,9 @@ def _run_own(name: str, args: list[str]) -> None:
     chosen, prog = COMMANDS[name], f"remot {name}"
     if isinstance(chosen, Mapping):
         if not args or args[0] in {"-h", "--help"}:
-            write_out(_overview(prog, chosen))
+            lines = [f"  {word:10} {own.summary}" for word, own in chosen.items()]
+            ends = f"{prog} COMMAND --help says more.\n"
+            write_out("\n".join([f"usage: {prog} COMMAND …", "", *lines, "", ends]))
             return
         if args[0] not in chosen:
             _refuse(prog, args[0], chosen)
@@ -223,8 +225,3 @@ def _refuse(prog: str, word: str, known: Iterable[str]) -> NoReturn:
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
     msg = f"{prog} has no command {word!r:.80}, {hint}"
     raise ConfigError(msg)
-
-
-def _overview(prog: str, commands: Mapping[str, Own]) -> str:
-    lines = [f"  {name:10} {own.summary}" for name, own in commands.items()]
-    return "\n".join([f"usage: {prog} COMMAND …", "", *lines, "", f"{prog} COMMAND --help says more.", ""])

@@ -33,6 +33,8 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
         step: Number of the skipped step; the last one by default.
         config: Configuration of the run; the one that the checkpoint holds if left out.
     """
+    import torch
+
     from remot.commands.policies import read_trained
     from remot.strategies.replay import first_fault
     from remot.tracking import CONFIG_KEY
@@ -40,11 +42,16 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     record = _record(run, step)
     held = read_trained(run / "not_finite" / f"step-{record['state_step']}.ckpt")
     settings = read_configs(config) if config is not None else _own_settings(held.get(CONFIG_KEY), run)
-    module, data = _module(settings, held), _data(settings)
+    module, section = _module(settings, held), dict(settings.get("data") or {})
+    root = section.pop("root", None) or settings.get("root")
+    section["options"] = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
+    data = data_from(section | ({"root": root} if root is not None else {}))
     data.setup()
     batch = _batch(data, record)
     write_err(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
-    with _precision(settings):
+    halves = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    half = halves.get(str((settings.get("trainer") or {}).get("precision")))
+    with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
         where = first_fault(module, record["phase"], record["step"], batch)
     otherwise = "nothing: weights, prompts and settings give finite numbers here; look at callbacks, or the device"
     write_out(f"first not finite: {where or otherwise}\n")
@@ -119,13 +126,6 @@ def _module(settings: dict[str, Any], held: dict[str, Any]) -> "PostTrainingModu
     return module
 
 
-def _data(settings: dict[str, Any]) -> "PromptData":
-    section = dict(settings.get("data") or {})
-    root = section.pop("root", None) or settings.get("root")
-    options = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
-    return data_from({**section, "options": options} | ({"root": root} if root is not None else {}))
-
-
 def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":
     """The prompts of the step, from all processes.
 
@@ -143,11 +143,3 @@ def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":
         msg = f"the data give the prompts {', '.join(found[:4])} for step {record['step']}, the run saw {wanted[0]}"
         raise CheckpointError(msg + "; replay with the data and settings of the run")
     return batch
-
-
-def _precision(settings: dict[str, Any]) -> Any:  # noqa: ANN401 (a context manager)
-    import torch
-
-    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    kind = kinds.get(str((settings.get("trainer") or {}).get("precision")))
-    return torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None)

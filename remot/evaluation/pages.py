@@ -24,9 +24,21 @@ def sample_records(batch: PromptBatch, answered: AnsweredBatch) -> list[SampleRe
         if seen_once:
             asked = SampleRecord(batch.images[place], batch.questions[place], (), videos=batch.videos[place])
             records.append(with_answers(asked, seen_once))
-        records += [
-            _last_perception(answered.shown[row], answered.judged[row]) for row in rows if row in answered.shown
-        ]
+        for row in rows:  # what was shown last, with the answer to it and the first one, which says why it was shown
+            if row in answered.shown:
+                shown, one = answered.shown[row], answered.judged[row]
+                name = f"{one.prompt_id}, perception {one.num_perceptions}"
+                records.append(
+                    SampleRecord(
+                        shown.images[0],
+                        replace(shown.questions[0], prompt_id=name),
+                        [one.completion, one.first_completion],
+                        [one.rewards, {"first total": one.first_total}],
+                        shown.videos[0],
+                        [one.cut_off, None],
+                        [_is_right(one.success), _is_right(one.first_success)],
+                    )
+                )
     return records
 
 
@@ -61,15 +73,6 @@ def compared_html(
         card = card_of(sample)
         cards.append(side_by_side(card_of(with_answers(sample, earlier)), card, SIDES) if earlier else card)
     return page_html(cards, title, notes)
-
-
-def _last_perception(shown: PromptBatch, one: JudgedCompletion) -> SampleRecord:
-    """What was shown last, with the answer to it and below that the first one, which says why it was shown."""
-    question = replace(shown.questions[0], prompt_id=f"{one.prompt_id}, perception {one.num_perceptions}")
-    rewards = [one.rewards, {"first total": one.first_total}]
-    completions, cut_off = [one.completion, one.first_completion], [one.cut_off, None]
-    right = [_is_right(one.success), _is_right(one.first_success)]
-    return SampleRecord(shown.images[0], question, completions, rewards, shown.videos[0], cut_off, right)
 
 
 def _is_right(success: float) -> bool | None:

@@ -164,10 +164,12 @@ class ReferenceReward(Reward):
         """Score a flat list of B completions; NaN where the reward is not applicable, which is no success."""
         check_lengths(completions, questions)
         keys = (self.name, *self.extra_parts)
-        rows = [
-            self._row(self.score(text[:MAX_COMPLETION_CHARS], reference_of(question)), keys)
-            for text, question in zip(completions, questions, strict=True)
-        ]
+        rows = []
+        for text, question in zip(completions, questions, strict=True):
+            scored = self.score(text[:MAX_COMPLETION_CHARS], reference_of(question))
+            if not isinstance(scored, Mapping):
+                scored = dict.fromkeys(keys, math.nan) if scored is None else {self.name: scored}
+            rows.append([scored.get(key) for key in keys])
         parts = {key: as_column(f"part {key}", [row[column] for row in rows]) for column, key in enumerate(keys)}
         total = parts[self.name]
         judged = parts[self.success_part or self.name]
@@ -175,13 +177,6 @@ class ReferenceReward(Reward):
         success = ~judged.isnan() if self.success_at is None else judged >= self.success_at
         is_judged = ~judged.isnan() & (self.success_at is not None)
         return RewardOutput(total=total, parts=parts, success=success, judged=is_judged)
-
-    def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float | None]:
-        if scored is None:
-            return [math.nan] * len(keys)
-        if isinstance(scored, Mapping):
-            return [scored.get(key) for key in keys]
-        return [scored, *[None] * (len(keys) - 1)]
 
 
 class WrapperReward(Reward):

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,6 @@ from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
 
 #: Longest value that MLflow takes, and where longer ones are stored whole.
 MAX_PARAM_CHARS, LONG_SETTINGS_FILE = 6000, "long_settings.json"
@@ -202,12 +202,16 @@ class Courier:
 
     def _send_some(self, records: Sequence[tuple[dict[str, Any], int]], start: int) -> int:
         """Send one record, or the metrics of several; returns the number of the next one."""
-        end, metrics = start, list[tuple[dict[str, Any], str]]()
+        from mlflow.entities import Metric
+
+        end, metrics = start, list[Metric]()
         while end < len(records) and records[end][0].get("kind") == "metrics" and len(metrics) < _METRICS_PER_CALL:
-            metrics += [(records[end][0], name) for name in records[end][0]["metrics"]]
+            record = records[end][0]
+            time_ms, step = int(record["time_ms"]), int(record["step"])
+            metrics += [Metric(name, float(value), time_ms, step) for name, value in record["metrics"].items()]
             end += 1
         if metrics:
-            self._send(lambda client, run_id: client.log_batch(run_id, metrics=[_metric(*one) for one in metrics]))
+            self._send(lambda client, run_id: client.log_batch(run_id, metrics=metrics))
             return end
         self._send_other(records[start][0])
         return start + 1
@@ -249,12 +253,6 @@ class Courier:
         return True
 
 
-def _metric(record: Mapping[str, Any], name: str) -> "Metric":
-    from mlflow.entities import Metric
-
-    return Metric(name, float(record["metrics"][name]), int(record["time_ms"]), int(record["step"]))
-
-
 def _set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
     for name, value in tags.items():
         client.set_tag(run_id, name, value)
@@ -285,7 +283,9 @@ def store_settings(client: "MlflowClient", run_id: str, settings: Mapping[str, s
     held = client.get_run(run_id).data
     if held.params:
         changes = _changes(settings, held.params, continued_with(held.tags))
-        client.set_tag(run_id, CONTINUED_WITH, _tag_text(changes))
+        text = json_text(changes)
+        text = text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [short(text)]})
+        client.set_tag(run_id, CONTINUED_WITH, text)
     else:
         _log_params(client, run_id, settings)
 
@@ -308,11 +308,7 @@ def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[st
     return changes
 
 
-def _tag_text(changes: Mapping[str, list[str]]) -> str:
-    text = json_text(changes)
-    return text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [short(text)]})
-
-
+@dataclass(eq=False)
 class SpoolingClient:
     """The part of ``MlflowClient`` that writes, on a journal; what else is asked for is asked of the store at once.
 
@@ -321,8 +317,8 @@ class SpoolingClient:
         courier: Delivers it.
     """
 
-    def __init__(self, journal: Journal, courier: Courier) -> None:
-        self.journal, self.courier = journal, courier
+    journal: Journal
+    courier: Courier
 
     def log_batch(
         self,

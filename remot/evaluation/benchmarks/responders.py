@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -85,15 +85,11 @@ class LocalResponder:
         self.description = description
         self.identity = identity
         self.weights_hash = weights_hash
-        self._load = load
-
-    @cached_property
-    def _policy(self) -> VLMPolicy:
-        return self._load()
+        self._policy = cache(load)
 
     def answer(self, batch: PromptBatch, settings: AnswerSettings) -> list[ModelReply]:
         """One completion for each prompt, by the policy's own decoding."""
-        policy = self._policy
+        policy = self._policy()
         with torch.no_grad():
             encoded = policy.encode(policy.process(batch))
         names = tuple(question.prompt_id for question in batch.questions)
