@@ -75,6 +75,7 @@ def evaluate(
     from remot.evaluation.benchmarks.runner import answer_all
 
     quiet_libraries()
+    assert rows.benchmark is not None
     data = data_of(rows)
     benchmark = benchmark_class(rows.benchmark)(BenchmarkOptions(rows.media, rows.num_frames, rows.split))
     if benchmark.needs_grader and judge.is_none:
