@@ -36,8 +36,8 @@ def trl_reward(reward: Reward) -> Callable[..., list[float | None]]:
         texts = []
         for completion in completions:  # what the model said: the last message of a conversation, or the text
             content = completion if isinstance(completion, str) else completion[-1]["content"]
-            is_text = isinstance(content, str)
-            texts.append(content if is_text else "".join(part.get("text") or "" for part in content))
+            parts = [{"text": content}] if isinstance(content, str) else content
+            texts.append("".join(part.get("text") or "" for part in parts))
         held = [key for key in (*COLUMNS, "task", "id") if columns.get(key)]
         questions = [_question(f"row {k}", {key: columns[key][k] for key in held}) for k in range(len(texts))]
         ids = columns.get("completion_ids")

@@ -38,7 +38,7 @@ from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, cont
 from remot.tracking.courier import _changes, short
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
 from remot.tracking.plot import _group_label, running_mean
-from remot.tracking.render import _state, shown_setting, to_json, to_markdown
+from remot.tracking.render import run_cells, shown_setting, to_json, to_markdown
 from remot.tracking.run_log import git_commit
 from remot.tracking.save_config import flatten
 from tests.helpers import assert_close
@@ -118,7 +118,7 @@ def test_a_run_that_was_not_evaluated_is_no_unfinished_one(store):
     experiment = client.create_experiment("not evaluated")
     add_run(client, experiment, strategy="SFT", seed=0, base=None, final=None)
     table = compare_runs(store, "not evaluated")
-    assert (table.runs[0].steps, _state(table.runs[0]), table.groups) == (40, "not evaluated", ())
+    assert (table.runs[0].steps, run_cells(table)[1][0][-1], table.groups) == (40, "not evaluated", ())
 
 
 def test_spread_by_hand(store):

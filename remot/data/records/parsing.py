@@ -1,6 +1,6 @@
 """Reading what :mod:`remot.data.records.schema` writes. Such files are untrusted: every value is checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -204,41 +204,18 @@ def _reference(where: str, held: object) -> Reference:
     if not content:
         msg = f"{where}: holds nothing to compare answers with; give null where the slots are all"
         raise AnnotationError(msg, reason="missing")
-    intervals, boxes = (
-        tuple(numbers_in(where, {key: one}, key, count) for one in _list(where, content, key))
-        if key in content
-        else None
-        for key, count in (("intervals", 2), ("boxes", 4))
-    )
-    events = content.get("events")
-    listed = _list(where, content, "graphs") if "graphs" in content else ()
-    graphs = [require_object(f"{where}: graph", one) for one in listed]
-    centres = require_object(f"{where}: map_centres", content["map_centres"]) if "map_centres" in content else {}
+    readers: Mapping[str, Callable[[str], Any]] = {
+        "answer": lambda key: text_in(where, content, key, may_be_empty=True),
+        "number": lambda key: number_in(where, content, key),
+        "intervals": lambda key: tuple(numbers_in(where, {key: one}, key, 2) for one in _list(where, content, key)),
+        "boxes": lambda key: tuple(numbers_in(where, {key: one}, key, 4) for one in _list(where, content, key)),
+        "events": lambda key: tuple(text_in(where, {key: one}, key) for one in _list(where, content, key)),
+        "map_centres": lambda key: _map(where, require_object(f"{where}: {key}", content[key])),
+        "graphs": lambda key: tuple(_graph(where, one) for one in _list(where, content, key)),
+        "tracks": lambda key: tuple(_track(where, one) for one in _list(where, content, key)),
+    }
     try:
-        return Reference(
-            answer=text_in(where, content, "answer", may_be_empty=True) if "answer" in content else None,
-            number=number_in(where, content, "number") if "number" in content else None,
-            intervals=None if intervals is None else tuple((start, end) for start, end in intervals),
-            boxes=None if boxes is None else tuple(map(_box, boxes)),
-            events=None
-            if events is None
-            else tuple(text_in(where, {"events": one}, "events") for one in _list(where, content, "events")),
-            map_centres={
-                text_in(where, {"name": name}, "name"): tuple(_point(where, one) for one in _list(where, centres, name))
-                for name in centres
-            }
-            if "map_centres" in content
-            else None,
-            graphs=tuple(
-                {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in graph.items()}
-                for graph in graphs
-            )
-            if "graphs" in content
-            else None,
-            tracks=tuple(_track(where, one) for one in _list(where, content, "tracks"))
-            if "tracks" in content
-            else None,
-        )
+        return Reference(**{key: read(key) for key, read in readers.items() if key in content})
     except AnnotationError as error:
         msg = str(error) if str(error).startswith(where) else f"{where}: {error}"
         raise AnnotationError(msg, reason=error.reason) from error
@@ -247,6 +224,18 @@ def _reference(where: str, held: object) -> Reference:
 def _box(numbers: tuple[float, ...]) -> Box:
     left, top, right, bottom = numbers
     return left, top, right, bottom
+
+
+def _map(where: str, centres: Mapping[str, Any]) -> dict[str, tuple[Point, ...]]:
+    return {
+        text_in(where, {"name": name}, "name"): tuple(_point(where, one) for one in _list(where, centres, name))
+        for name in centres
+    }
+
+
+def _graph(where: str, held: object) -> dict[str, Point]:
+    nodes = require_object(f"{where}: graph", held)
+    return {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in nodes.items()}
 
 
 def _track(where: str, held: object) -> BoxTrack:

@@ -84,8 +84,11 @@ def built_frames(clip: Clip, plan: TaskPlan) -> tuple[BuiltFrame, ...]:
     """Where the images of a plan come from."""
     found = []
     for index, transform in zip(plan.frame_indices, plan.frame_transforms, strict=True):
-        edited = isinstance(transform, ImageEdit)
-        found.append(BuiltFrame(index, float(clip.pts_seconds[index]), None if edited else transform, edited=edited))
+        pts_seconds = float(clip.pts_seconds[index])
+        if isinstance(transform, ImageEdit):
+            found.append(BuiltFrame(index, pts_seconds, edited=True))
+        else:
+            found.append(BuiltFrame(index, pts_seconds, transform))
     return tuple(found)
 
 
