@@ -301,7 +301,7 @@ def _failed(trainer: Trainer, error: BaseException) -> str:
 def _save(trainer: Trainer, reason: str) -> None:
     path, name = checkpoint_to_write(trainer)
     if not _is_saved(trainer, path):
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
     go_on = f"remot fit --config … --ckpt_path {name}"
     print_line(trainer, f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
 

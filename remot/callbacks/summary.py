@@ -85,7 +85,7 @@ class RunSummary(lightning.Callback):
         keeps_last = any(getattr(callback, "save_last", None) for callback in trainer.checkpoint_callbacks)
         if keeps_last and self._saved_step not in (None, trainer.global_step):
             path, _ = checkpoint_to_write(trainer)
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Export the policy; every process takes part where its weights are divided, the first one writes."""
@@ -188,7 +188,7 @@ MAX_STATES = 2
 def _keep_state(trainer: Trainer, path: Path) -> None:
     """Save the state beside the ones before, of which the newest stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    trainer.save_checkpoint(path)
+    trainer.save_checkpoint(path, weights_only=False)
     if trainer.is_global_zero:
         states = sorted(path.parent.glob("step-*.ckpt"), key=lambda one: one.stat().st_mtime_ns)
         for old in states[:-MAX_STATES]:
@@ -242,5 +242,5 @@ class FaultRecord(lightning.Callback):
             pl_module.print("the last good state is that of the last checkpoint; none is saved of this one")
         elif trainer.checkpoint_callbacks:
             path, _ = checkpoint_to_write(trainer)
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             pl_module.print(f"the last good state, of step {exception.restored_step}, is saved: {path}")

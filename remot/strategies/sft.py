@@ -66,7 +66,8 @@ class SFTObjective(Objective):
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
         num_targets, num_letters = (mean_over_processes(float(m.sum()), policy.device) for m in (mask, on_letters))
-        size = planned_micro_batch(policy, micro_batch_prompts, prompts.input_ids.shape[1], token_ids.shape)
+        shape = (len(batch), prompts.input_ids.shape[1], 1, token_ids.shape[-1])
+        size = planned_micro_batch(policy, micro_batch_prompts, shape)
 
         def micro_losses(micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
             for rows in micro_slices(len(batch), micro_batch_prompts or size):
@@ -81,6 +82,7 @@ class SFTObjective(Objective):
             num_updates=1,
             micro_losses=micro_losses,
             micro_batch_prompts=size,
+            shape=shape,
             num_micro_losses=lambda size: len(list(micro_slices(len(batch), size))),
         )
 

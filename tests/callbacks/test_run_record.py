@@ -119,7 +119,9 @@ def test_scores_per_question_are_those_of_the_table(run):
 
 def test_pages_go_to_the_folder_where_no_logger_takes_them(run):
     folder = run[0] / "run"
-    assert (folder / "samples" / "held_out_final.html").is_file()
+    assert "<h3>" not in (folder / "samples" / "held_out_base.html").read_text()
+    both = (folder / "samples" / "held_out_final.html").read_text()
+    assert both.count("<article") == both.count("<h3>base</h3>") == both.count("<h3>trained</h3>") == 1
     assert (folder / "final_table.txt").read_text()
     assert "torch==" in (folder / "environment.txt").read_text()
 

@@ -22,8 +22,8 @@ from remot.rollout.servers.responses import read_reply
 from remot.seeding import derive_seed
 from remot.structures import PromptBatch
 
-#: What some servers leave at the end of a reply, such as ``<|im_end|>``; it is no part of the answer.
-_END_OF_TURN = re.compile(r"(?:<\|[a-z_]{1,32}\|>\s{0,8}){1,8}\Z")
+#: What some servers leave at the end of a reply or of a thought, such as ``<|im_end|>``; it is no part of the answer.
+_END_OF_TURN = re.compile(r"(?:<\|[a-z_]{1,32}\|>\s{0,8}){1,8}(?:</think>)?\Z")
 
 
 @dataclass(frozen=True)

@@ -50,9 +50,8 @@ class DPOObjective(Objective):
         """Make the pairs, and what computes their losses."""
         with policy.gathered():
             pairs = self.pairs(policy, batch, address)
-        size = planned_micro_batch(
-            policy, micro_batch_prompts, pairs.encoded.prompts.input_ids.shape[1], pairs.token_ids.shape
-        )
+        shape = (len(batch), pairs.encoded.prompts.input_ids.shape[1], 2, pairs.token_ids.shape[-1])
+        size = planned_micro_batch(policy, micro_batch_prompts, shape)
         num_pairs = mean_over_processes(float(pairs.is_pair.sum()), policy.device) or 1.0
 
         def micro_losses(micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
@@ -63,6 +62,7 @@ class DPOObjective(Objective):
             num_updates=1,
             micro_losses=micro_losses,
             micro_batch_prompts=size,
+            shape=shape,
             num_micro_losses=lambda size: len(list(micro_slices(len(batch), size))),
             metrics={**pairs.metrics, "frac_pairs": float(pairs.is_pair.float().mean())},
             samples=pairs.samples,

@@ -104,7 +104,9 @@ def prepare_step(
     tasks = [task_of(question) for question, kept in zip(groups.questions, is_kept.tolist(), strict=True) if kept]
     compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights, tasks)
     num_columns = groups.encoded.prompts.input_ids.shape[1]
-    size = planned_micro_batch(policy, micro_batch_prompts, num_columns, groups.rollout.token_ids.shape)
+    num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
+    shape = (num_prompts, num_columns, num_completions, num_tokens)
+    size = planned_micro_batch(policy, micro_batch_prompts, shape)
     losses = GroupLosses(settings, policy, selection, compared.advantages, size)
     if settings.teacher is not None and (strength := settings.teacher.strength_at(address.step)) > 0:
         losses.take_teacher(settings.teacher, strength)
@@ -112,6 +114,7 @@ def prepare_step(
         num_updates=settings.num_updates,
         micro_losses=losses,
         micro_batch_prompts=size,
+        shape=shape,
         num_micro_losses=lambda size: len(losses.slices(size)),
         metrics=step_metrics(settings, first, scores, selection),
         samples=scored_samples(batch.questions, first.rollout, scores),
