@@ -157,7 +157,7 @@ def measure_scoring(policy: VLMPolicy, encoded: EncodedPrompts, rollout: Rollout
         "useful_tflops": rate / 1e12,
         "logprob_gap_mean": float(gaps[0].mean()),
         "logprob_gap_max": float(gaps[0].max()),
-        "row_mask": policy.packing(encoded).row_mask.name,
+        "shares_prompts": policy.shares_prompts(encoded),
     }
 
 

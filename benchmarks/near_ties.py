@@ -36,7 +36,7 @@ def main() -> None:
     model = AutoModelForImageTextToText.from_pretrained(args.model, dtype=torch.float32).eval()
     for name in differing:
         position, tokens, gap = parting(model, processor, prompts[name], first[name], second[name])
-        print(f"{name}: token {position}, {tokens[0]!r} or {tokens[1]!r}, log-probabilities {gap:.2g} apart")
+        print(f"{name}: token {position}, {' or '.join(map(repr, tokens))}, log-probabilities {gap:.2g} apart")
 
 
 def replies_of(file: Path) -> dict[str, str]:

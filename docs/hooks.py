@@ -10,6 +10,7 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 from remot.commands.dispatch import COMMANDS, Own
+from remot.commands.parsing.functions import option_groups
 
 PROJECT = Path(__file__).resolve().parent.parent
 #: Folder of the site that holds files from outside docs/, under their path in the repository.
@@ -30,14 +31,16 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:  # noqa: AN
 
 
 def command_reference() -> str:
-    """A section for each command, filled by the docstring of its function."""
+    """A section for each command, filled by the docstrings of its function and of its groups of options."""
+    options = ("show_root_heading: false", "show_root_toc_entry: false", "heading_level: 4", "members: false")
+    shown = "".join(f"      {option}\n" for option in options)
     sections = []
     for name, chosen in COMMANDS.items():
         for second, command in {"": chosen}.items() if isinstance(chosen, Own) else chosen.items():
-            sections.append(
-                f"\n## `remot {f'{name} {second}'.strip()}`\n\n::: {command.place.replace(':', '.')}\n    options:\n"
-                "      show_root_heading: false\n      show_root_toc_entry: false\n      heading_level: 4\n"
-            )
+            groups = [f"{group.__module__}.{group.__name__}" for group in option_groups(command.load()).values()]
+            places = [command.place.replace(":", "."), *groups]
+            filled = "".join(f"\n::: {place}\n    options:\n{shown}" for place in places)
+            sections.append(f"\n## `remot {f'{name} {second}'.strip()}`\n{filled}")
     return "".join(sections)
 
 

@@ -16,7 +16,8 @@ them. The clips and the tiny model that come with the package train on a laptop 
         print(trainer.callback_metrics["train/loss"])
 
 Data        MotionDataModule, DataOptions; tasks: Task, MotionContrast; records: Clip, Question, PromptBatch
-Training    PostTrainingModule; strategies: SFT, GRPO, SFTThenGRPO, AlternatingSFTGRPO; GRPOObjective, SFTObjective
+Training    PostTrainingModule; strategies: SFT, GRPO, SFTThenGRPO, AlternatingSFTGRPO, DPO, SFTThenDPO
+Objectives  SFTObjective, GRPOObjective, DPOObjective
 Model       PolicySettings, ModelSource, VLMPolicy; adaptations: LoRA, QLoRA, FullWeights
 Rewards     Reward, PointwiseReward, CompositeReward, ReMoTReward; all others: remot.rewards
 Losses      PolicyLoss, GRPOLoss; all others: remot.losses
@@ -41,13 +42,16 @@ if TYPE_CHECKING:
     from remot.models import Adaptation, FullWeights, LoRA, ModelSource, QLoRA, VLMPolicy
     from remot.rewards import CompositeReward, PointwiseReward, ReMoTReward, Reward
     from remot.strategies import (
+        DPO,
         GRPO,
         SFT,
         AlternatingSFTGRPO,
+        DPOObjective,
         GRPOObjective,
         PolicySettings,
         PostTrainingModule,
         SFTObjective,
+        SFTThenDPO,
         SFTThenGRPO,
         Strategy,
     )
@@ -63,13 +67,16 @@ HOMES = {
     "remot.models": ("Adaptation", "FullWeights", "LoRA", "ModelSource", "QLoRA", "VLMPolicy"),
     "remot.rewards": ("CompositeReward", "PointwiseReward", "ReMoTReward", "Reward"),
     "remot.strategies": (
+        "DPO",
         "GRPO",
         "SFT",
         "AlternatingSFTGRPO",
+        "DPOObjective",
         "GRPOObjective",
         "PolicySettings",
         "PostTrainingModule",
         "SFTObjective",
+        "SFTThenDPO",
         "SFTThenGRPO",
         "Strategy",
     ),
@@ -80,12 +87,14 @@ if not TYPE_CHECKING:  # a type checker would take any name for one that __getat
     __getattr__ = lazy_names(__name__, HOMES)
 
 __all__ = [
+    "DPO",
     "GRPO",
     "SFT",
     "Adaptation",
     "AlternatingSFTGRPO",
     "Clip",
     "CompositeReward",
+    "DPOObjective",
     "DataOptions",
     "FullWeights",
     "GRPOLoss",
@@ -106,6 +115,7 @@ __all__ = [
     "RemotError",
     "Reward",
     "SFTObjective",
+    "SFTThenDPO",
     "SFTThenGRPO",
     "Slot",
     "Strategy",

@@ -7,6 +7,7 @@ The timeout of ``urllib`` holds for each read of the socket, so a server that se
 import io
 import ssl
 import time
+from dataclasses import dataclass
 from functools import partial
 from http.client import HTTPConnection, HTTPResponse, HTTPSConnection
 from socket import socket
@@ -105,12 +106,12 @@ class _BoundedReader(io.RawIOBase):
         super().close()
 
 
+@dataclass(eq=False)
 class _BoundedSocket:
     """The part of a socket that ``http.client`` uses once it is connected, within a bound."""
 
-    def __init__(self, sock: socket, bound: _Bound) -> None:
-        self._sock = sock
-        self._bound = bound
+    _sock: socket
+    _bound: _Bound
 
     def sendall(self, data: bytes) -> None:
         self._bound.apply(self._sock)

@@ -70,20 +70,16 @@ def _require_bounded(node: yaml.Node, counted: dict[int, int], depth: int) -> in
     if depth > MAX_DEPTH:  # an alias inside its own anchor has no end, so it ends here, too
         msg = f"line {node.start_mark.line + 1}: values are nested more than {MAX_DEPTH} deep"
         raise ValueError(msg)
+    children = list(node.value) if isinstance(node, yaml.SequenceNode) else []
     if isinstance(node, yaml.MappingNode):
         _require_single_keys(node)
-    total = 1 + sum(_require_bounded(child, counted, depth + 1) for child in _children(node))
+        children = [child for pair in node.value for child in pair]
+    total = 1 + sum(_require_bounded(child, counted, depth + 1) for child in children)
     if total > MAX_VALUES:
         msg = f"line {node.start_mark.line + 1}: aliases stand for more than {MAX_VALUES} values"
         raise ValueError(msg)
     counted[id(node)] = total
     return total
-
-
-def _children(node: yaml.Node) -> list[yaml.Node]:
-    if isinstance(node, yaml.MappingNode):
-        return [child for pair in node.value for child in pair]
-    return list(node.value) if isinstance(node, yaml.SequenceNode) else []
 
 
 def _require_single_keys(node: yaml.MappingNode) -> None:

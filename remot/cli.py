@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from remot.errors import RemotError, known_cause
+from remot.errors import known_cause
 from remot.terminal import guard_output, write_err
 
 EXIT_BAD_INPUT = 2
@@ -43,6 +43,9 @@ def main(args: Sequence[str] | None = None) -> None:
         if not _output_is_closed():
             raise
         raise SystemExit(128 + signal.SIGPIPE) from error
+    except KeyboardInterrupt as error:  # a fit has saved its state by now, and ends with a code of its own
+        write_err("remot: stopped by Ctrl-C\n")
+        raise SystemExit(128 + signal.SIGINT) from error
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
@@ -65,15 +68,9 @@ def _sentence(error: Exception) -> str | None:
     """What the user reads; None for a defect, which keeps its traceback."""
     known = known_cause(error)
     if known is not None:
-        return _one_sentence(known)
+        text = str(known).strip()
+        # without the traceback that a data worker wraps around it
+        return text.splitlines()[-1].partition(": ")[2] or text if text.startswith("Caught ") else text
     if isinstance(error, OSError) and error.errno in OF_THE_DISK and error.filename is not None:
         return f"{str(error.filename)[:MAX_NAME]}: {error.strerror}"
     return None
-
-
-def _one_sentence(error: RemotError) -> str:
-    """The message without the traceback that a data worker wraps around it."""
-    text = str(error).strip()
-    if text.startswith("Caught "):
-        text = text.splitlines()[-1].partition(": ")[2] or text
-    return text

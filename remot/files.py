@@ -242,12 +242,11 @@ def number_order(name: str) -> NumberKey:
     >>> sorted(["10.png", "9.png", "1.png"], key=number_order)
     ['1.png', '9.png', '10.png']
     """
-    return tuple(_number(part) if k % 2 else part for k, part in enumerate(_DIGITS.split(name)))
-
-
-def _number(digits: str) -> tuple[int, str]:
-    value = digits.lstrip("0")
-    return len(value), value
+    key: list[str | tuple[int, str]] = []
+    for k, part in enumerate(_DIGITS.split(name)):  # every other part is a number
+        digits = part.lstrip("0")
+        key.append((len(digits), digits) if k % 2 else part)
+    return tuple(key)
 
 
 def in_number_order(where: str, names: Iterable[str], error_type: type[RemotError]) -> list[str]:
@@ -275,7 +274,11 @@ def in_number_order(where: str, names: Iterable[str], error_type: type[RemotErro
     if ordered != by_letters and len({key[::2] for key in keys.values()}) > 1:
         _refuse_order(where, ordered, by_letters, error_type)
     if any(_DECIMALS.search(PurePath(name).stem) for name in listed):
-        by_decimals = sorted(listed, key=lambda name: (_decimal_order(PurePath(name).stem), keys[name], name))
+        decimals = {  # the digits behind a point as a fraction
+            name: number_order(_DECIMALS.sub(lambda found: f"{found[1]}.{found[2]:0<64}", PurePath(name).stem))
+            for name in listed
+        }
+        by_decimals = sorted(listed, key=lambda name: (decimals[name], keys[name], name))
         if ordered != by_decimals:
             _refuse_order(where, ordered, by_decimals, error_type)
     return ordered
@@ -285,11 +288,6 @@ def _refuse_order(where: str, one: Sequence[str], other: Sequence[str], error_ty
     first, second = next((a, b) for a, b in zip(one, other, strict=True) if a != b)
     msg = f"{where}: it is not clear whether {first!r:.80} or {second!r:.80} comes first, number them as 0001, 0002"
     raise error_type(msg, reason="order")
-
-
-def _decimal_order(stem: str) -> NumberKey:
-    """As :func:`number_order`, with the digits behind a point as a fraction."""
-    return number_order(_DECIMALS.sub(lambda found: f"{found[1]}.{found[2]:0<64}", stem))
 
 
 def gap_in_numbers(ordered: Sequence[str]) -> str:

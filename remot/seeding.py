@@ -13,13 +13,10 @@ def derive_seed(seed: int, *address: Address) -> int:
     Different addresses name different streams: words and integers differ, ``(1, "2")`` from ``(1, 2)``, and so
     do the parts, ``("a/b",)`` from ``("a", "b")``.
     """
-    text = "/".join(_part(part) for part in (int(seed), *address))
+    # kind and value of each part; a separator within a word is doubled, and no part begins with one
+    parts = ("s" + part.replace("/", "//") if isinstance(part, str) else f"i{int(part)}" for part in (seed, *address))
+    text = "/".join(parts)
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
-
-
-def _part(part: Address) -> str:
-    """Kind and value; a separator within a word is doubled, and no part begins with one."""
-    return "s" + part.replace("/", "//") if isinstance(part, str) else f"i{int(part)}"
 
 
 def numpy_generator(seed: int, *address: Address) -> np.random.Generator:

@@ -26,3 +26,16 @@ def json_text(value: Any, *, indent: int | None = None, ensure_ascii: bool = Fal
     '{"partial": 0.5, "logic": null}'
     """
     return json.dumps(without_nan(value), indent=indent, ensure_ascii=ensure_ascii, allow_nan=False)
+
+
+def json_object(text: str | bytes) -> dict[str, Any]:
+    """The JSON object in a text of others, such as a line that was cut off; empty for anything else.
+
+    >>> json_object('{"a": 1}'), json_object('{"a": ')
+    ({'a': 1}, {})
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -4,12 +4,13 @@ Names of clips, objects and files, and completions of a model, may hold control 
 the window, or turn the direction of the text. They are replaced in everything that is written.
 """
 
+import html
 import logging
 import sys
 import traceback
+import unicodedata
 import warnings
 from functools import cache
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,12 +20,23 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
 
-def printable(text: str) -> str:
-    """``text`` without the control characters that could take over a terminal; line ends and tabs stay.
+#: Line ends and tabs; a page also keeps the joiners, which belong to words of many languages.
+_KEPT, _KEPT_ON_PAGES = "\n\t", "\n\t\u200c\u200d"
+
+
+def printable(text: str, kept: str = _KEPT) -> str:
+    """``text`` without the control characters that could take over a terminal; spaces and those ``kept`` stay.
 
     These are C0 and C1, and what Unicode calls formats, such as overrides of the direction of text.
     """
-    return text if text.isprintable() else "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() or c in kept or unicodedata.category(c) == "Zs" else "�" for c in text)
+
+
+def printable_html(text: str) -> str:
+    """``text`` as inert HTML, :func:`printable` and escaped."""
+    return html.escape(printable(text, _KEPT_ON_PAGES), quote=True)
 
 
 def write_out(text: str) -> None:
@@ -65,17 +77,13 @@ class _PrintableRecord(logging.LogRecord):
 
 def guard_output() -> None:
     """Make warnings, log messages and tracebacks of this process printable."""
+
+    def format_warning(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        written = warnings.WarningMessage(message, category, filename, lineno, None, line)
+        return printable(warnings._formatwarnmsg_impl(written))  # type: ignore[attr-defined]
+
     logging.setLogRecordFactory(_PrintableRecord)
-    warnings.formatwarning = _format_warning
-    sys.excepthook = _write_traceback
-
-
-def _format_warning(
-    message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
-) -> str:
-    written = warnings.WarningMessage(message, category, filename, lineno, None, line)
-    return printable(warnings._formatwarnmsg_impl(written))  # type: ignore[attr-defined]
-
-
-def _write_traceback(kind: type[BaseException], error: BaseException, place: TracebackType | None) -> None:
-    write_err("".join(traceback.format_exception(kind, error, place)))
+    warnings.formatwarning = format_warning
+    sys.excepthook = lambda kind, error, place: write_err("".join(traceback.format_exception(kind, error, place)))

@@ -32,6 +32,7 @@ LEAF = {
         "bounded_http",
         "bounded_yaml",
         "strict_json",
+        "deadline",
     ),
     *("_version", "bounded_yaml"),
     *("lazy", "terminal"),

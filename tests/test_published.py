@@ -148,6 +148,11 @@ PUBLISHED = {
     ),
     "losses/dr_grpo": (loss("DrGRPOLoss"), advantages("MeanOnlyAdvantages")),
     "losses/dual_clip": (loss("GRPOLoss"), (f"{LOSS}.dual_clip", 3.0, "paper")),
+    "losses/dft": (("model.sft.weigh_by_probability", True, "paper"),),
+    "losses/ema_grpo": (
+        advantages("RunningStdAdvantages"),
+        (f"{GRPO}.advantages.init_args", {"decay": 0.99, "least_std": 0.001, "largest": 5.0}, "code OneThinker"),
+    ),
     "losses/gdpo": (advantages("GDPOAdvantages"),),
     "losses/gmpo": (loss("GMPOLoss"), *clipped(0.4, 0.4)),
     "losses/grpo": (loss("GRPOLoss"), advantages("GroupAdvantages")),
@@ -166,6 +171,9 @@ PUBLISHED = {
         (f"{LOSS}.temperature_negative", 1.05, "paper"),
     ),
     "losses/scalerl_cispo": (loss("ScaleRLCISPOLoss"), (f"{LOSS}.max_weight", 5.0, "code TRL")),
+    "losses/visd": (
+        (f"{GRPO}.teacher", {"strength": 0.5, "decay_steps": 600, "clip": 0.2}, "note"),
+    ),
     "losses/truncated_importance": (
         (f"{GRPO}.correction.init_args", {"limit": 2.0, "level": "token"}, "paper TIS, verl"),
     ),

@@ -58,12 +58,16 @@ def randomise_(parameters, std=0.2, seed=0):
 
 @functools.cache
 def model_folder(family="qwen3_vl", seed=0):
-    """Weights and processor of a random model, written once a session. Read only: copy it to change it."""
+    """Weights and processor of a random model, written once a test session. Read only: copy it to change it."""
     from transformers import AutoModelForImageTextToText
 
     folder = _session_folder() / f"{family}-{seed}"
+    from tests.tiny_families import BUILDERS, write_family
+
     if family == HYBRID:
         _write_hybrid(folder, seed)
+    elif family in BUILDERS:
+        write_family(folder, family, seed)
     else:
         write_model_folder(folder, TEXTS, family=family, sizes=SIZES, seed=seed)
     model = AutoModelForImageTextToText.from_pretrained(folder)

@@ -1,6 +1,7 @@
 """What is compared: the points of the grid, the model, the prompts and the reward, alike for both libraries."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
@@ -10,7 +11,6 @@ from typing import Literal
 import numpy as np
 
 Setting = Literal["lora", "full"]
-NUM_IMAGES = 3
 BETA = 0.01
 LEARNING_RATE = 1e-6
 LORA_RANK = 16
@@ -23,6 +23,10 @@ QUESTION = (
 )
 
 
+#: Points at the lengths that recipes use; the last ends early.
+LONG = ["lora:16:64:512:1", "lora:8:224:512", "lora:4:448:1024", "lora:8:224:512:3:128"]
+
+
 @dataclass(frozen=True)
 class Point:
     """One point of the grid.
@@ -31,7 +35,9 @@ class Point:
         setting: ``lora`` trains adapters of the language model, ``full`` every weight, the vision tower's too.
         num_completions: G.
         side_pixels: Side of the square images.
-        num_tokens: New tokens of every completion; no completion ends before.
+        num_tokens: New tokens of every completion; no completion ends before, unless it has a ``mean_tokens``.
+        num_images: Images of a prompt.
+        mean_tokens: Completions end at random after so many tokens on average, on both sides alike; 0 for never.
         checkpointing: Gradient checkpointing: ``default`` leaves each library its own default.
         num_repeats: Timed steps after the one that warms up.
         num_threads: Of torch.
@@ -42,6 +48,8 @@ class Point:
     num_completions: int = 8
     side_pixels: int = 448
     num_tokens: int = 64
+    num_images: int = 3
+    mean_tokens: int = 0
     checkpointing: Literal["default", "on", "off"] = "default"
     num_repeats: int = 3
     num_threads: int = 1
@@ -55,7 +63,11 @@ class Point:
     @property
     def name(self) -> str:
         """As ``--points`` takes it."""
-        return f"{self.setting}:{self.num_completions}:{self.side_pixels}:{self.num_tokens}"
+        numbers = [self.num_completions, self.side_pixels, self.num_tokens, self.num_images, self.mean_tokens]
+        for default in (0, 3):  # what stands at its default at the end is left out
+            if numbers[-1] == default:
+                numbers.pop()
+        return ":".join([self.setting, *map(str, numbers)])
 
     def to_json(self) -> str:
         """For the command line of a process of its own."""
@@ -63,16 +75,20 @@ class Point:
 
 
 def grid() -> list[str]:
-    """Names of all points, those of the default setting first."""
+    """Names of all points: those of the default setting first, at the end long, varied and text-heavy ones."""
     axes = product(("lora", "full"), (4, 8, 16), (224, 448), (32, 128))
-    return [":".join(map(str, values)) for values in axes]
+    return [":".join(map(str, values)) for values in axes] + LONG
 
 
 def parse_point(name: str, **settings: object) -> Point:
-    """A point from its name, such as ``lora:8:448:64``."""
+    """A point from its name, such as ``lora:8:448:64`` or ``lora:8:224:512:1:128``."""
     setting, *numbers = name.split(":")
-    if setting not in ("lora", "full") or len(numbers) != 3 or not all(number.isdecimal() for number in numbers):
-        msg = f"a point is setting:G:side:tokens, such as lora:8:448:64, with the setting lora or full, not {name!r}"
+    is_named = setting in ("lora", "full") and 3 <= len(numbers) <= 5
+    if not is_named or not all(number.isdecimal() for number in numbers):
+        msg = (
+            "a point is setting:G:side:tokens, with :images and :mean tokens behind if wanted, such as lora:8:448:64 "
+            f"with the setting lora or full, not {name!r}"
+        )
         raise SystemExit(msg)
     return Point(setting, *map(int, numbers), **settings)  # type: ignore[arg-type]
 
@@ -86,7 +102,7 @@ def images_of_step(point: Point, step: int) -> list[np.ndarray]:
     """The images of a step's prompt, uint8 [side, side, 3]."""
     generator = np.random.default_rng((point.seed, step))
     shape = (point.side_pixels, point.side_pixels, 3)
-    return [generator.integers(0, 256, shape, dtype=np.uint8) for _ in range(NUM_IMAGES)]
+    return [generator.integers(0, 256, shape, dtype=np.uint8) for _ in range(point.num_images)]
 
 
 def rewards(completions: Sequence[str]) -> list[float]:
@@ -103,3 +119,8 @@ def write_model(folder: Path, point: Point) -> None:
         vision_hidden_size=192, vision_depth=4, vision_heads=4, image_pixels=point.side_pixels,
     )  # fmt: skip
     write_model_folder(folder, [question(0), question(1)] * 2, sizes=sizes, seed=point.seed)
+
+
+def end_logit(vocabulary: int, point: Point) -> float:
+    """What to add to the logit of the end of turn so that random weights draw it once in ``mean_tokens``."""
+    return math.log(vocabulary / point.mean_tokens) if point.mean_tokens else -math.inf

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from grpo.memory import STARTED
 from grpo.meter import Meter
-from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, NUM_IMAGES, Point, images_of_step, question, rewards
+from grpo.point import BETA, LEARNING_RATE, LORA_ALPHA, LORA_RANK, Point, end_logit, images_of_step, question, rewards
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA, ModelSource
 from remot.rewards import Reward
@@ -47,16 +47,16 @@ class Prompts(IterableDataset):
 
 
 class Measuring(Callback):
-    """Puts the meter into the loaded policy and keeps completions from ending."""
+    """Puts the meter into the loaded policy and sets how completions end."""
 
-    def __init__(self, meter: Meter) -> None:
-        self.meter = meter
+    def __init__(self, meter: Meter, point: Point) -> None:
+        self.meter, self.point = meter, point
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:  # noqa: ARG002
         """The policy is loaded; nothing has been run yet."""
         assert isinstance(pl_module, PostTrainingModule)
         policy, meter = pl_module.loaded_policy, self.meter
-        policy.logit_bias[list(policy.eos_token_ids)] = -torch.inf
+        policy.logit_bias[list(policy.eos_token_ids)] = end_logit(len(policy.logit_bias), self.point)
         models = [model for model in (policy.core, policy.reference) if model is not None]
         meter.count_images([model.model.visual for model in models], policy.processor.image_processor)
         instrument: Any = policy
@@ -114,7 +114,7 @@ def run(point: Point, folder: Path) -> dict[str, Any]:
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-        callbacks=[Measuring(meter)],
+        callbacks=[Measuring(meter, point)],
     )
     trainer.fit(module, DataLoader(Prompts(point), batch_size=None))
-    return meter.summary(NUM_IMAGES)
+    return meter.summary(point.num_images)

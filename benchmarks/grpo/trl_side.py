@@ -17,9 +17,9 @@ from grpo.point import (
     LEARNING_RATE,
     LORA_ALPHA,
     LORA_RANK,
-    NUM_IMAGES,
     TRL_ROWS,
     Point,
+    end_logit,
     images_of_step,
     question,
     rewards,
@@ -63,7 +63,7 @@ def run(point: Point, folder: Path) -> dict[str, Any]:
     )
     _instrument(trainer, meter)
     trainer.train()
-    return meter.summary(NUM_IMAGES)
+    return meter.summary(point.num_images)
 
 
 def shared_reward(completions: list[list[dict[str, str]]], **_: object) -> list[float]:
@@ -80,7 +80,7 @@ def _arguments(point: Point, folder: Path) -> GRPOConfig:
         gradient_accumulation_steps=point.num_completions // rows,
         num_generations=point.num_completions,
         max_completion_length=point.num_tokens,
-        generation_kwargs={"suppress_tokens": _never_sampled(folder)},
+        generation_kwargs=_ends(point, folder),
         beta=BETA,
         temperature=1.0,
         learning_rate=LEARNING_RATE,
@@ -97,11 +97,15 @@ def _arguments(point: Point, folder: Path) -> GRPOConfig:
     )
 
 
-def _never_sampled(folder: Path) -> list[int]:
-    """What ends a turn, so that all completions are of full length, and placeholders of images."""
+def _ends(point: Point, folder: Path) -> dict[str, Any]:
+    """No placeholders of images, and the end of a turn never or with the probability that remot draws it with."""
     tokenizer = AutoProcessor.from_pretrained(folder).tokenizer
-    names = ("<|im_end|>", "<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
-    return sorted({tokenizer.eos_token_id, *tokenizer.convert_tokens_to_ids(list(names))})
+    placeholders = ("<|image_pad|>", "<|video_pad|>", "<|vision_start|>", "<|vision_end|>")
+    suppressed = set(tokenizer.convert_tokens_to_ids(list(placeholders)))
+    if not point.mean_tokens:
+        return {"suppress_tokens": sorted(suppressed | {tokenizer.eos_token_id})}
+    bias = end_logit(len(tokenizer), point)
+    return {"suppress_tokens": sorted(suppressed), "sequence_bias": [[[tokenizer.eos_token_id], bias]]}
 
 
 def _adapters() -> LoraConfig:

@@ -2,7 +2,7 @@
 
     python docs/images/triplet.py mlruns/1/RUN_ID/artifacts/samples test/0/11 docs/images/triplet.png
 
-The first argument is the folder with ``held_out_base.html`` and ``held_out_final.html`` that ``remot fit`` writes.
+The first argument is the folder with ``held_out_final.html`` that ``remot fit`` writes.
 """
 
 import base64
@@ -19,25 +19,23 @@ import matplotlib.pyplot as plt
 from PIL import Image
 
 
-def section_of(page: Path, prompt_id: str) -> str:
+def article_of(page: Path, prompt_id: str) -> str:
     """The part of a page about one prompt."""
-    sections = page.read_text().split("<section><h2>")[1:]
-    return next(one for one in sections if one.startswith(f"{prompt_id} "))
+    articles = page.read_text().split("<article")[1:]
+    return next(one for one in articles if f"<h2>{prompt_id} " in one)
 
 
-def texts_of(section: str) -> list[str]:
-    """Question and completion of a section."""
-    return [html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", section, flags=re.DOTALL)]
+def texts_of(article: str) -> list[str]:
+    """The question, the base model's completion and the trained one's."""
+    return [html.unescape(text) for text in re.findall(r"<pre>(.*?)</pre>", article, flags=re.DOTALL)]
 
 
 def main(samples: Path, prompt_id: str, out: Path) -> None:
     """Draw one prompt."""
-    base, final = (section_of(samples / f"held_out_{name}.html", prompt_id) for name in ("base", "final"))
-    question, before = texts_of(base)
-    same_question, after = texts_of(final)
-    assert question == same_question
-    gold = "".join(re.findall(r'gold">\S+ (\w)', base))
-    images = [Image.open(io.BytesIO(base64.b64decode(one))) for one in re.findall(r'src="data:[^,]+,([^"]+)"', base)]
+    article = article_of(samples / "held_out_final.html", prompt_id)
+    question, before, after = texts_of(article)
+    gold = "".join(re.findall(r'gold">\S+ (\w)', article))
+    images = [Image.open(io.BytesIO(base64.b64decode(one))) for one in re.findall(r'src="data:[^,]+,([^"]+)"', article)]
     figure = plt.figure(figsize=(9, 5.2), dpi=110)
     for k, image in enumerate(images):
         axes = figure.add_axes((0.03 + 0.32 * k, 0.46, 0.3, 0.48))

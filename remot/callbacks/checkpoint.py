@@ -76,7 +76,7 @@ class RunCheckpoint(ModelCheckpoint):
         """
         if self._failed_step == trainer.global_step and self.save_last:
             path = Path(str(self.dirpath)) / f"{self.CHECKPOINT_NAME_LAST}{self.FILE_EXTENSION}"
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             self._last_checkpoint_saved = self.last_model_path = str(path)
         super().on_train_end(trainer, pl_module)
 

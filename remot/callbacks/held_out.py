@@ -5,7 +5,6 @@ from typing import Any
 import lightning
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
 from rich.progress import Progress
 
 from remot.callbacks.interrupt import run_folder
@@ -13,7 +12,7 @@ from remot.distributed import all_gather_objects, interleave
 from remot.evaluation.answer_table import ANSWERS_FILE
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.model_card import RESULTS_FILE
-from remot.evaluation.pages import sample_records
+from remot.evaluation.pages import compared_html, sample_records
 from remot.evaluation.question_scores import answer_lines, question_digests
 from remot.evaluation.report import (
     as_metrics,
@@ -30,6 +29,7 @@ from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
 from remot.structures import PromptBatch
+from remot.terminal import console
 from remot.tracking import log_file, log_samples_html, log_table
 
 
@@ -37,7 +37,8 @@ class HeldOutEvaluation(lightning.Callback):
     """Answers the test split before and after training, by sampling and greedily, and logs the comparison.
 
     Metrics: ``eval/base/…`` and ``eval/final/…``. Artifacts: the table as text and JSON, the scores per question, by
-    which ``remot compare`` pairs runs, and a page of answers with their images.
+    which ``remot compare`` pairs runs, and pages of answers with their
+    images, the last one with those of the base model and the trained one side by side.
 
     Args:
         enabled: Turn off for runs that are not to be compared.
@@ -64,6 +65,7 @@ class HeldOutEvaluation(lightning.Callback):
             return
         assert isinstance(pl_module, PostTrainingModule)
         if trainer.ckpt_path is None:
+            self.base = None
             self.base = self._evaluate(trainer, pl_module, "base")
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
@@ -122,7 +124,7 @@ class HeldOutEvaluation(lightning.Callback):
         batches, source = list(trainer.datamodule.test_dataloader()), prompt_source(trainer)  # type: ignore[attr-defined]
         pages: list[list[SampleRecord]] = []  # by batch
         digests: list[list[tuple[str, str]]] = []  # likewise
-        with Progress(console=Console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
+        with Progress(console=console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
             task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
 
             def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:
@@ -153,6 +155,11 @@ class HeldOutEvaluation(lightning.Callback):
             cut_off = f"cut off: {scores.sampled.cut_off.mean:.1%} sampled, {scores.greedy.cut_off.mean:.1%} greedy"
             budget = f"at most {module.evaluation.max_new_tokens} new tokens"
             lines = [f"{budget}; {cut_off}", *notes((scores.greedy, scores.sampled))]
-            page = completions_html(shown, f"{name} policy on held-out scenes", lines)
+            title = "policy on held-out scenes"
+            page = (
+                completions_html(shown, f"{name} {title}", lines)
+                if self.base is None
+                else compared_html(shown, self.base.judged, f"base and trained {title}", lines)
+            )
             log_samples_html(trainer.loggers, page, f"held_out_{name}", run_folder(trainer))
         return scores

@@ -13,7 +13,6 @@ from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
 
 from remot.callbacks.progress import PhaseProgressBar
 from remot.distributed import alone
@@ -21,7 +20,7 @@ from remot.errors import NonFiniteError, RemotError
 from remot.strategies.checkpoint_io import read_checkpoint
 from remot.strategies.distributed import is_deepspeed
 from remot.strategies.module import PostTrainingModule
-from remot.terminal import printable
+from remot.terminal import console, printable
 from remot.tracking import mark_killed
 
 try:
@@ -167,15 +166,14 @@ class InterruptCheckpoint(Callback):
             self._give_back()
         if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError):
             return
-        is_own_error = isinstance(exception, Exception) and self._updates_before_step is not None
-        if is_stop or is_own_error:
-            reason = f"{_failed(trainer, exception)} " if isinstance(exception, Exception) else ""
+        if is_stop or self._updates_before_step is not None:
+            reason = "" if is_stop else f"{_failed(trainer, exception)} "
             with report_failure(trainer):
                 self._save_state(trainer, pl_module, reason)
 
     def _save_state(self, trainer: Trainer, module: LightningModule, reason: str) -> None:
         is_own_save = trainer.world_size > 1 and not self._is_agreed
-        if is_own_save and _is_sharded(trainer, module):
+        if is_own_save and is_sharded(trainer, module):
             why = "the weights are divided over processes, so only an earlier checkpoint can be continued"
             print_line(trainer, f"{reason}Stopped without the other processes; {why}.", everywhere=True)
         elif not self._back_to_whole_step(trainer, module):
@@ -291,7 +289,7 @@ def _unused_signals() -> list[signal.Signals]:
     return [number for number in BATCH_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
 
 
-def _failed(trainer: Trainer, error: Exception) -> str:
+def _failed(trainer: Trainer, error: BaseException) -> str:
     """What failed, and the line where it did, which errors of this library do not need."""
     frames = [] if isinstance(error, RemotError) else traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
@@ -303,7 +301,7 @@ def _failed(trainer: Trainer, error: Exception) -> str:
 def _save(trainer: Trainer, reason: str) -> None:
     path, name = checkpoint_to_write(trainer)
     if not _is_saved(trainer, path):
-        trainer.save_checkpoint(path)
+        trainer.save_checkpoint(path, weights_only=False)
     go_on = f"remot fit --config … --ckpt_path {name}"
     print_line(trainer, f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
 
@@ -315,7 +313,7 @@ def _save_alone(trainer: Trainer, reason: str) -> None:
     """
     path, name = checkpoint_to_write(trainer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with _one_at_a_time(path.with_name(".saving")):
+    with one_at_a_time(path.with_name(".saving")):
         if trainer.is_global_zero or not _holds_step(path, trainer.global_step):
             held = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
             trainer.strategy.checkpoint_io.save_checkpoint(held, path)
@@ -325,7 +323,7 @@ def _save_alone(trainer: Trainer, reason: str) -> None:
 
 
 @contextmanager
-def _one_at_a_time(file: Path) -> Iterator[None]:
+def one_at_a_time(file: Path) -> Iterator[None]:
     """Hold a lock on a file; the kernel takes it back from a process that ends."""
     with file.open("w") as held:
         with suppress(OSError, AttributeError):  # a file system, or a system, without locks
@@ -340,7 +338,8 @@ def _holds_step(path: Path, step: int) -> bool:
         return False
 
 
-def _is_sharded(trainer: Trainer, module: LightningModule) -> bool:
+def is_sharded(trainer: Trainer, module: LightningModule) -> bool:
+    """True if no process has all weights."""
     return module.device_mesh is not None or is_deepspeed(trainer.model)
 
 
@@ -391,8 +390,8 @@ def print_line(trainer: Trainer, sentence: str, *, everywhere: bool = False) -> 
     bar = trainer.progress_bar_callback
     if everywhere and not trainer.is_global_zero:
         line = f"process {trainer.global_rank}: {sentence}"
-        Console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
+        console(stderr=True, soft_wrap=True).print(line, markup=False, highlight=False)
     elif isinstance(bar, PhaseProgressBar):
         bar.print_above(sentence)
     elif trainer.is_global_zero:
-        Console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)
+        console(stderr=True, soft_wrap=True).print(sentence, markup=False, highlight=False)

@@ -7,11 +7,10 @@ from datetime import timedelta
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import ProgressBar
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
-from remot.terminal import printable
+from remot.terminal import console
 
 
 class PhaseProgressBar(ProgressBar):
@@ -29,7 +28,7 @@ class PhaseProgressBar(ProgressBar):
         super().__init__()
         self.every_steps, self.every_seconds = every_steps, every_seconds
         self.is_enabled = True  # whether anything is shown; lightning asks before it prints through the bar
-        self._console = Console(stderr=True)
+        self._console = console(stderr=True)
         self._clock = StepClock()
         self._live: Progress | None = None
         self._training: TaskID | None = None
@@ -51,10 +50,7 @@ class PhaseProgressBar(ProgressBar):
     def print_above(self, text: str | Text) -> None:
         """Write lines without breaking the bar; the text may come from anywhere."""
         if self.is_enabled:
-            inert = Text(text) if isinstance(text, str) else text.copy()
-            inert.plain = printable(inert.plain)
-            console = self._console if self._live is None else self._live.console
-            console.print(inert, soft_wrap=True)
+            self._console.print(Text(text) if isinstance(text, str) else text, soft_wrap=True)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Only rank zero shows anything."""

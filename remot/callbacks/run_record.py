@@ -1,5 +1,6 @@
 """``run.json`` in a run's folder: state, settings, tags and cost, whatever logger the run has; device metrics."""
 
+import gc
 import math
 import platform
 import time
@@ -95,6 +96,10 @@ class RunRecord(lightning.Callback):
                 self._data_sha256 = log_data(trainer.loggers, source.data_record(), folder)
             log_environment(trainer.loggers, folder)
         self._write(trainer, pl_module, "running")
+        # A full collection waits until there are a quarter as many new objects as old ones. Libraries, model and clips
+        # are a million, so cycles (of MLflow's database layer, of torch's search for a GPU) would pile up for thousands
+        # of steps. Frozen objects do not count, and data workers do not come to copy them.
+        gc.freeze()
 
     def on_train_batch_start(self, trainer: Trainer, *_: object, **__: object) -> None:
         """Remember the step that the metrics of the training are logged at."""
@@ -118,6 +123,7 @@ class RunRecord(lightning.Callback):
         """Log the cost of a run that has ended, and write that it has; every process takes part."""
         if stage != "fit":
             return
+        gc.unfreeze()
         peaks = all_gather_objects(peak_memory_gib())
         self._cost_before["peak_memory_gib"] = float(np.fmax.reduce([self._cost_before["peak_memory_gib"], *peaks]))
         known = {f"cost/{name}": value for name, value in self.cost().items() if not math.isnan(value)}
@@ -127,6 +133,7 @@ class RunRecord(lightning.Callback):
 
     def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
         """Write how the run ended."""
+        gc.unfreeze()
         is_stop = isinstance(exception, KeyboardInterrupt | StoppedBySignal)
         self._write(trainer, pl_module, "interrupted" if is_stop else "failed")
 
@@ -166,7 +173,7 @@ def _mlflow(trainer: Trainer) -> Mapping[str, str] | None:
 
 def peak_memory_gib() -> float:
     """Most memory that this process has held: on its GPU if it has one, else in main memory; NaN if unknown."""
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         return torch.cuda.max_memory_allocated() / GIB
     if platform.system() == "Windows":
         return math.nan
@@ -177,7 +184,7 @@ def peak_memory_gib() -> float:
 def device_metrics() -> dict[str, float]:
     """Memory of this process now, and memory and load of its GPU if it has one."""
     found = {"device/memory_gib": _resident_gib()}
-    if torch.cuda.is_available():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
         found["device/gpu_memory_gib"] = torch.cuda.memory_allocated() / GIB
         found["device/gpu_peak_memory_gib"] = torch.cuda.max_memory_allocated() / GIB
         with suppress(ModuleNotFoundError, RuntimeError):  # without NVIDIA's management library

@@ -7,7 +7,6 @@ from typing import Any
 
 import lightning
 from lightning.pytorch import Trainer
-from rich.console import Console
 from rich.text import Text
 
 from remot.callbacks.interrupt import run_folder
@@ -17,7 +16,7 @@ from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import ScoredCompletions
 from remot.strict_json import json_text
 from remot.structures import PromptBatch
-from remot.terminal import printable
+from remot.terminal import console, printable
 from remot.tracking import log_samples_html
 
 MAX_SHOWN_CHARS = 300
@@ -62,7 +61,7 @@ def _record(batch: PromptBatch, one: ScoredCompletions) -> SampleRecord:
 
 def _printer(trainer: Trainer) -> Callable[[Text], None]:
     above = getattr(trainer.progress_bar_callback, "print_above", None)
-    return above if above is not None else Console().print
+    return above if above is not None else console().print
 
 
 def sample_text(sample: ScoredCompletions, step: int, num_shown: int) -> Text:
@@ -130,7 +129,7 @@ class PredictionFile(lightning.Callback):
         batches = interleave(all_gather_objects(self._held))
         if trainer.is_global_zero:
             self._write(batches)
-            Console(soft_wrap=True, highlight=False).print(f"answers     {self._path}", markup=False)
+            console(soft_wrap=True, highlight=False).print(f"answers     {self._path}", markup=False)
 
     def _write(self, batches: Sequence[Sequence[dict[str, Any]]]) -> None:
         assert self._path is not None

@@ -9,15 +9,24 @@ from typing import Any
 import lightning
 from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
-from rich.console import Console
 
-from remot.callbacks.interrupt import checkpoint_to_write, print_line, report_failure, run_folder
+from remot.callbacks.interrupt import (
+    StoppedBySignal,
+    checkpoint_to_write,
+    is_sharded,
+    one_at_a_time,
+    print_line,
+    report_failure,
+    run_folder,
+)
 from remot.callbacks.run_record import run_tags
+from remot.distributed import alone, is_first_process
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
+from remot.terminal import console
 from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
 
 #: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
@@ -47,7 +56,7 @@ class RunSummary(lightning.Callback):
         source = prompt_source(trainer)
         if source is not None and trainer.is_global_zero:
             for line in source.describe():
-                Console(soft_wrap=True, highlight=False).print(line, markup=False)
+                console(soft_wrap=True, highlight=False).print(line, markup=False)
         log_run_facts(trainer.loggers, config_text=None, tags=run_tags(pl_module))
 
     def on_save_checkpoint(
@@ -76,7 +85,7 @@ class RunSummary(lightning.Callback):
         keeps_last = any(getattr(callback, "save_last", None) for callback in trainer.checkpoint_callbacks)
         if keeps_last and self._saved_step not in (None, trainer.global_step):
             path, _ = checkpoint_to_write(trainer)
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Export the policy; every process takes part where its weights are divided, the first one writes."""
@@ -88,15 +97,19 @@ class RunSummary(lightning.Callback):
         Signals leave no time for it, and what is continued exports when it ends. It has to come after
         :class:`~remot.callbacks.InterruptCheckpoint`, which undoes the step.
         """
-        is_lost = isinstance(exception, Exception) and not isinstance(exception, NonFiniteError)
+        is_lost = not isinstance(exception, KeyboardInterrupt | StoppedBySignal | NonFiniteError)
         is_whole = not isinstance(pl_module, PostTrainingModule) or pl_module.is_between_steps
-        is_alone = trainer.world_size == 1
-        if not (is_lost and is_whole and is_alone and trainer.state.fn == TrainerFn.FITTING and trainer.global_step):
+        if not (is_lost and is_whole and trainer.state.fn == TrainerFn.FITTING and trainer.global_step):
             return
-        if self._export_folder is not None:
+        folder = run_folder(trainer)
+        if self._export_folder is not None or folder is None or is_sharded(trainer, pl_module):
             return
         try:
-            self._export(trainer, pl_module)
+            if trainer.world_size == 1:
+                self._export(trainer, pl_module)
+            else:  # the others may have ended; each that has not writes the same
+                with alone(), one_at_a_time(folder / ".saving"):
+                    self._export(trainer, pl_module)
         except Exception as error:  # noqa: BLE001 (the first error goes on)
             later = "remot export --ckpt_path …/last.ckpt --out …"
             print_line(trainer, f"The policy could not be exported: {error}; later: {later}")
@@ -107,7 +120,7 @@ class RunSummary(lightning.Callback):
             assert isinstance(pl_module, PostTrainingModule)
             adapted = pl_module.loaded_policy.adaptation.reference_is_base
             self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))
-            if trainer.is_global_zero:
+            if is_first_process():
                 facts = CardFacts(pl_module.base_model, is_adapter=adapted, step=trainer.global_step)
                 results = read_results(None, folder, trainer.global_step)
                 write_card(self._export_folder, facts, config=run_config(folder), results=results)
@@ -121,20 +134,20 @@ class RunSummary(lightning.Callback):
         """Say where everything is; last, so that it is what stays on the screen."""
         if stage != "fit" or self._export_folder is None or not trainer.is_global_zero:
             return
-        console = Console(soft_wrap=True, highlight=False)
+        out = console(soft_wrap=True, highlight=False)
         if num_replaced := getattr(pl_module, "num_replaced", 0):
-            console.print(f"replaced    {num_replaced} training prompts, whose clips could not be read", markup=False)
+            out.print(f"replaced    {num_replaced} training prompts, whose clips could not be read", markup=False)
         checkpoint = self._export_folder.parent / "last.ckpt"
-        console.print(f"policy      {self._export_folder}", markup=False)
-        console.print(f"checkpoint  {checkpoint}", markup=False)
+        out.print(f"policy      {self._export_folder}", markup=False)
+        out.print(f"checkpoint  {checkpoint}", markup=False)
         if next(mlflow_loggers(trainer.loggers), None) is None:
             names = ", ".join(type(logger).__name__ for logger in trainer.loggers)
             why = f"{names} takes numbers alone" if names else "there is no logger, so numbers are not kept"
-            console.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
+            out.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
         for logger in mlflow_loggers(trainer.loggers):
             uri = logger._tracking_uri
-            console.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
-            console.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
+            out.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
+            out.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
 
 
 class WeightsReport(lightning.Callback):
@@ -162,9 +175,9 @@ class WeightsReport(lightning.Callback):
 
 def _show(trainer: Trainer, lines: list[str]) -> None:
     if trainer.is_global_zero:
-        console = Console(soft_wrap=True, highlight=False)
+        out = console(soft_wrap=True, highlight=False)
         for line in lines:
-            console.print(line, markup=False)
+            out.print(line, markup=False)
 
 
 #: Written when a run ends so; skipped steps, and their weights, are in a folder of their own.
@@ -175,7 +188,7 @@ MAX_STATES = 2
 def _keep_state(trainer: Trainer, path: Path) -> None:
     """Save the state beside the ones before, of which the newest stay."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    trainer.save_checkpoint(path)
+    trainer.save_checkpoint(path, weights_only=False)
     if trainer.is_global_zero:
         states = sorted(path.parent.glob("step-*.ckpt"), key=lambda one: one.stat().st_mtime_ns)
         for old in states[:-MAX_STATES]:
@@ -229,5 +242,5 @@ class FaultRecord(lightning.Callback):
             pl_module.print("the last good state is that of the last checkpoint; none is saved of this one")
         elif trainer.checkpoint_callbacks:
             path, _ = checkpoint_to_write(trainer)
-            trainer.save_checkpoint(path)
+            trainer.save_checkpoint(path, weights_only=False)
             pl_module.print(f"the last good state, of step {exception.restored_step}, is saved: {path}")

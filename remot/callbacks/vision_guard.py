@@ -4,13 +4,13 @@ from typing import Literal
 
 import lightning
 from lightning.pytorch import Trainer
-from rich.console import Console
 
 from remot.distributed import all_gather_objects
 from remot.errors import ConfigError
 from remot.evaluation.vision_use import PromptAccuracy, lettered, measure_vision_use
 from remot.strategies.module import PostTrainingModule
 from remot.structures import PromptBatch
+from remot.terminal import console
 
 
 class VisionGuard(lightning.Callback):
@@ -80,7 +80,7 @@ class VisionGuard(lightning.Callback):
         metrics = found.metrics()
         ending = "training ends" if self.on_blind == "stop" else "it may be guessing from the text: see docs/metrics.md"
         if trainer.is_global_zero:
-            Console(stderr=True, soft_wrap=True, highlight=False).print(
+            console(stderr=True, soft_wrap=True, highlight=False).print(
                 f"step {trainer.global_step}: {metrics['accuracy']:.0%} of the letters are right (chance "
                 f"{metrics['chance']:.0%}), and {metrics['accuracy'] - metrics['drop_blank']:.0%} with blank frames, "
                 f"{metrics['accuracy'] - metrics['drop_swapped']:.0%} with those of other prompts; {ending}",

@@ -68,6 +68,10 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
             "folder",
             "Check labels, references, right answers and splits; exit status 1 if they are wrong or leak.",
         ),
+        "score": Own(
+            "remot.commands.data.score:score_prompts_command",
+            summary="Sample completions for training prompts and write how many are right, to choose prompts by.",
+        ),
         "validate": Own(
             "remot.commands.data.validate:validate_command",
             "root",
@@ -136,6 +140,7 @@ look at results and data:
   remot data merge DIR --out DIR              put shards together that data build --shard I/N wrote
   remot data show DIR|--config …              contact sheet of prompts, built or of a run
   remot data audit DIR|FILE|--config …        check labels, references, answers and splits
+  remot data score --config … --out FILE      how often a policy answers training prompts, to choose them by
   remot data convert FILE --out FILE          published questions to a questions file, or prompts to Parquet
   remot data schema                           print the JSON Schema of the clip format
 
@@ -204,7 +209,9 @@ def _run_own(name: str, args: list[str]) -> None:
     chosen, prog = COMMANDS[name], f"remot {name}"
     if isinstance(chosen, Mapping):
         if not args or args[0] in {"-h", "--help"}:
-            write_out(_overview(prog, chosen))
+            lines = [f"  {word:10} {own.summary}" for word, own in chosen.items()]
+            ends = f"{prog} COMMAND --help says more.\n"
+            write_out("\n".join([f"usage: {prog} COMMAND …", "", *lines, "", ends]))
             return
         if args[0] not in chosen:
             _refuse(prog, args[0], chosen)
@@ -218,8 +225,3 @@ def _refuse(prog: str, word: str, known: Iterable[str]) -> NoReturn:
     hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
     msg = f"{prog} has no command {word!r:.80}, {hint}"
     raise ConfigError(msg)
-
-
-def _overview(prog: str, commands: Mapping[str, Own]) -> str:
-    lines = [f"  {name:10} {own.summary}" for name, own in commands.items()]
-    return "\n".join([f"usage: {prog} COMMAND …", "", *lines, "", f"{prog} COMMAND --help says more.", ""])

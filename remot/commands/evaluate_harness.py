@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
-from remot.commands.evaluate_data import data_of
+from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of
 from remot.commands.evaluate_weights import WeightChoice, folder_digest, weights_hash
 from remot.errors import ConfigError
 from remot.terminal import write_err
@@ -20,29 +19,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class HarnessChoice:
-    """What the options name.
+    """What lmms-eval runs, if it is to.
 
     Args:
-        tasks: Tasks of lmms-eval; none for remot-bench.
-        model: One of its model classes; chosen by the weights if None.
-        include: Folder of further tasks.
-        batch_size: Prompts answered together.
-        limit: Prompts of each task.
-        generation: Arguments of generation in place of the tasks' own.
-        num_frames: Frames shown of a video; the class's own number if None.
+        harness: Run lmms-eval, which has to be installed, and bring its scores into the same table and files.
+        task: A task of lmms-eval; may be given several times. Without one, remot-bench is written as its task.
+        harness_model: One of lmms-eval's model classes; remot is this library's own, for anything it loads.
+        include_path: Folder of further tasks of lmms-eval.
     """
 
-    tasks: Sequence[str]
-    model: str | None
-    include: Path | None
-    batch_size: int
-    limit: int | None
-    generation: Mapping[str, object]
-    num_frames: int | None
+    harness: Literal["lmms-eval"] | None = None
+    task: list[str] | None = None
+    harness_model: str | None = None
+    include_path: Path | None = None
 
 
 def evaluate_by_harness(
-    benchmark: str | None, data: Path | None, weights: WeightChoice, choice: HarnessChoice, out: Path | None
+    choice: HarnessChoice, rows: RowChoice, weights: WeightChoice, decoding: DecodingChoice, out: Path | None
 ) -> tuple["Report", list["Verdict"], Path]:
     """Run the tasks, or remot-bench written as one, and return report, samples and folder.
 
@@ -57,14 +50,15 @@ def evaluate_by_harness(
 
     require_installed()
     source = _source(weights)
-    slug = json.dumps([source.pretrained, choice.model, *choice.tasks], allow_nan=False)
+    named = choice.task or []
+    slug = json.dumps([source.pretrained, choice.harness_model, *named], allow_nan=False)
     folder = out or Path("evaluations") / f"lmms-eval-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
-    tasks, include = (list(choice.tasks), choice.include) if choice.tasks else _bench(benchmark, data, folder)
-    name = choice.model or _class_of(source)
-    arguments = _arguments(name, source, weights, choice)
+    tasks, include = (named, choice.include_path) if named else _bench(rows, folder)
+    name = choice.harness_model or _class_of(source)
+    arguments, generation = _arguments(name, source, weights.device, rows.num_frames), decoding.generation()
     where = folder / "lmms_eval"
     write_err(f"running lmms-eval on {', '.join(tasks)} with its model class {name}; its log is in {where}\n")
-    run = HarnessRun(tasks, name, arguments, where, include, choice.batch_size, choice.limit, choice.generation)
+    run = HarnessRun(tasks, name, arguments, where, include, decoding.batch_size, rows.limit, generation)
     file, results = run_harness(run)
     samples = verdicts_of(results, file)
     verdicts = [one for found in samples.values() for one in found]
@@ -72,10 +66,10 @@ def evaluate_by_harness(
     facts = Facts(
         benchmark=f"lmms-eval {', '.join(tasks)}",
         weights=source.pretrained,
-        data=str(data) if data is not None else "that of the tasks",
-        settings={"model class": name, **arguments, **choice.generation},
+        data=str(rows.data) if rows.data is not None else "that of the tasks",
+        settings={"model class": name, **arguments, **generation},
         num_rows=num_rows(results) or len(verdicts),
-        limit=choice.limit,
+        limit=rows.limit,
         num_missing_files=0,
         num_skipped=0,
         more={"version": version_of(results), "weights_hash": hashed},
@@ -83,14 +77,14 @@ def evaluate_by_harness(
     return report_of(metrics_of(results, samples), verdicts, facts), verdicts, folder
 
 
-def _bench(benchmark: str | None, data: Path | None, folder: Path) -> tuple[list[str], Path]:
+def _bench(rows: RowChoice, folder: Path) -> tuple[list[str], Path]:
     """remot-bench, written as a task of lmms-eval."""
     from remot.evaluation.benchmarks.harness.bench_task import TASK, write_task
 
-    if benchmark != "remot-bench":
+    if rows.benchmark != "remot-bench":
         msg = "--harness lmms-eval needs --task NAME, one of its tasks, or --benchmark remot-bench"
         raise ConfigError(msg)
-    return [TASK], write_task(data_of(benchmark, data), folder / "lmms_eval_task").parent
+    return [TASK], write_task(data_of(rows), folder / "lmms_eval_task").parent
 
 
 def _source(weights: WeightChoice) -> "ModelSource":
@@ -115,16 +109,16 @@ def _class_of(source: "ModelSource") -> str:
     return found if source.adapter() is None and found in OWN_CLASSES else OUR_CLASS
 
 
-def _arguments(name: str, source: "ModelSource", weights: WeightChoice, choice: HarnessChoice) -> dict[str, object]:
+def _arguments(name: str, source: "ModelSource", device: str, num_frames: int | None) -> dict[str, object]:
     """What the model class is made with."""
     import torch
 
     from remot.evaluation.benchmarks.harness import OUR_CLASS
 
     found = "cuda" if torch.cuda.is_available() else "cpu"
-    device = found if weights.device == "auto" else weights.device
+    chosen = found if device == "auto" else device
     is_ours = name == OUR_CLASS
-    own: dict[str, object] = {"dtype": source.dtype} if is_ours else {"device_map": device}
-    given = {"pretrained": source.pretrained if is_ours else source.resolve(), "device": device, **own}
-    frames = {} if choice.num_frames is None else {"num_frames" if is_ours else "max_num_frames": choice.num_frames}
+    own: dict[str, object] = {"dtype": source.dtype} if is_ours else {"device_map": chosen}
+    given = {"pretrained": source.pretrained if is_ours else source.resolve(), "device": chosen, **own}
+    frames = {} if num_frames is None else {"num_frames" if is_ours else "max_num_frames": num_frames}
     return given | frames | ({} if source.max_pixels is None else {"max_pixels": source.max_pixels})

@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from remot.commands.policies import load_trained, own_config, policy_settings, read_trained
 from remot.data.records.folder import sha256_of
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from remot.evaluation.benchmarks.responders import EndpointResponder, LocalResponder, Responder
-    from remot.models.loading import Precision
     from remot.models.policy import VLMPolicy
     from remot.strategies.settings import PolicySettings
 
@@ -29,47 +28,50 @@ NUM_RETRIES = 5
 
 @dataclass(frozen=True)
 class WeightChoice:
-    """What the options name.
+    """The weights that answer on this machine.
 
     Args:
-        model: A model folder or name.
-        adapter: Folder of adapters.
-        ckpt_path: Checkpoint of a run.
-        dtype: Precision of the weights; that of the checkpoint's run, else float32, if None.
-        max_pixels: Largest image area; the model's own if None.
-        device: Where the weights are put.
+        model: remot-tiny, a model folder, or a hub name in the local cache.
+        adapter: Folder of trained adapters; the model they were trained on is loaded below them.
+        ckpt_path: Checkpoint of a run; it holds the settings of the model.
+        dtype: Precision of the weights; float32, or that of the checkpoint's run, by default.
+        max_pixels: Largest image area after resizing, instead of the model's own.
+        device: auto, cpu, cuda, cuda:1 and so on.
     """
 
-    model: str | None
-    adapter: Path | None
-    ckpt_path: Path | None
-    dtype: "Precision | None"
-    max_pixels: int | None
-    device: str
+    model: str | None = None
+    adapter: Path | None = None
+    ckpt_path: Path | None = None
+    dtype: Literal["float32", "bfloat16", "float16"] | None = None
+    max_pixels: int | None = None
+    device: str = "auto"
 
 
 @dataclass(frozen=True)
 class EndpointChoice:
-    """What the options name.
+    """The model behind a server that answers instead.
 
     Args:
-        url: Address of the server; ``/v1`` at its end may be left out.
-        model_name: Name of the model there.
-        api_key_variable: Environment variable that holds the key; "" for none.
-        num_parallel: Requests at a time.
-        requests_per_minute: Requests a minute at most; None for no limit.
+        endpoint: Address of an OpenAI-compatible server, such as http://127.0.0.1:8000.
+        model_name: Name of the model at the endpoint.
+        api_key_variable: Environment variable that holds the endpoint's key; none is sent by default.
+        num_parallel: Requests to the endpoint at a time.
+        requests_per_minute: Requests to the endpoint a minute at most.
         timeout_seconds: Longest time of one request.
     """
 
-    url: str
-    model_name: str | None
-    api_key_variable: str
-    num_parallel: int
-    requests_per_minute: float | None
-    timeout_seconds: float
+    endpoint: str | None = None
+    model_name: str | None = None
+    api_key_variable: str = ""
+    num_parallel: int = 8
+    requests_per_minute: float | None = None
+    timeout_seconds: float = 600.0
 
 
-def responder_for(weights: WeightChoice, endpoint: EndpointChoice | None) -> "Responder":
+NO_ENDPOINT = EndpointChoice()
+
+
+def responder_for(weights: WeightChoice, server: EndpointChoice = NO_ENDPOINT) -> "Responder":
     """Who answers; nothing is loaded or asked yet.
 
     Raises:
@@ -77,11 +79,11 @@ def responder_for(weights: WeightChoice, endpoint: EndpointChoice | None) -> "Re
         CheckpointError: If a file is missing or damaged.
     """
     named = [name for name in ("adapter", "ckpt_path") if getattr(weights, name) is not None]
-    if endpoint is not None and (weights.model or named):
+    if server.endpoint is not None and (weights.model or named):
         msg = "--endpoint answers by itself: leave out --model, --adapter and --ckpt_path; --model_name names the model"
         raise ConfigError(msg)
-    if endpoint is not None:
-        return _endpoint(endpoint)
+    if server.endpoint is not None:
+        return _endpoint(server.endpoint, server)
     if len(named) > 1:
         msg = "--adapter and --ckpt_path are both trained weights; give one of them"
         raise ConfigError(msg)
@@ -93,7 +95,7 @@ def responder_for(weights: WeightChoice, endpoint: EndpointChoice | None) -> "Re
     return _source(weights)
 
 
-def _endpoint(choice: EndpointChoice) -> "EndpointResponder":
+def _endpoint(address: str, choice: EndpointChoice) -> "EndpointResponder":
     from remot.evaluation.benchmarks.responders import EndpointResponder, RateLimit
     from remot.rollout.servers.client import JSONClient
 
@@ -104,7 +106,7 @@ def _endpoint(choice: EndpointChoice) -> "EndpointResponder":
     if choice.api_key_variable and not key:
         msg = f"--api_key_variable {choice.api_key_variable}: this environment variable is not set"
         raise ConfigError(msg)
-    url = choice.url.rstrip("/").removesuffix("/v1")
+    url = address.rstrip("/").removesuffix("/v1")
     client = JSONClient(url, choice.timeout_seconds, NUM_RETRIES, MAX_REPLY_BYTES, key)
     return EndpointResponder(client, choice.model_name, choice.num_parallel, RateLimit(choice.requests_per_minute))
 

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from remot.files import lines_of, open_regular
 from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
-    from remot.data.prompt_data import PromptData
+    from remot.data.datamodule import MotionDataModule
     from remot.strategies.module import PostTrainingModule
     from remot.structures import PromptBatch
 
@@ -33,19 +34,29 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
         step: Number of the skipped step; the last one by default.
         config: Configuration of the run; the one that the checkpoint holds if left out.
     """
+    import torch
+
     from remot.commands.policies import read_trained
+    from remot.data.datamodule import MotionDataModule
     from remot.strategies.replay import first_fault
     from remot.tracking import CONFIG_KEY
 
     record = _record(run, step)
     held = read_trained(run / "not_finite" / f"step-{record['state_step']}.ckpt")
     settings = read_configs(config) if config is not None else _own_settings(held.get(CONFIG_KEY), run)
-    module, data = _module(settings, held), _data(settings)
+    module, section = _module(settings, held), dict(settings.get("data") or {})
+    root = section.pop("root", None) or settings.get("root")
+    section["options"] = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
+    data = data_from(section | ({"root": root} if root is not None else {}), MotionDataModule)
+    assert isinstance(data, MotionDataModule)
     data.setup()
     batch = _batch(data, record)
+    _leave_redraws_out(module, len(batch) // data.batch_size)
     write_err(f"step {record['step']} ({record['phase']}) of {run}, skipped as {record['reason']}\n")
-    with _precision(settings):
-        where = first_fault(module, record["phase"], record["step"], batch)
+    halves = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    half = halves.get(str((settings.get("trainer") or {}).get("precision")))
+    with torch.autocast("cpu", dtype=half or torch.bfloat16, enabled=half is not None):
+        where = first_fault(module, record["phase"], record["step"], batch, data)
     otherwise = "nothing: weights, prompts and settings give finite numbers here; look at callbacks, or the device"
     write_out(f"first not finite: {where or otherwise}\n")
 
@@ -119,14 +130,16 @@ def _module(settings: dict[str, Any], held: dict[str, Any]) -> "PostTrainingModu
     return module
 
 
-def _data(settings: dict[str, Any]) -> "PromptData":
-    section = dict(settings.get("data") or {})
-    root = section.pop("root", None) or settings.get("root")
-    options = {**(section.pop("options", None) or {}), "seed": _seed(settings)}
-    return data_from({**section, "options": options} | ({"root": root} if root is not None else {}))
+def _leave_redraws_out(module: "PostTrainingModule", num_processes: int) -> None:
+    """Each of several processes drew prompts of its own in place of others, which one process cannot repeat."""
+    grpo: Any = module.objectives["GRPO"]
+    if num_processes > 1 and grpo.dynamic_sampling is not None and grpo.dynamic_sampling.max_redraws:
+        without = replace(grpo.dynamic_sampling, max_redraws=0)
+        module.objectives = {**module.objectives, "GRPO": replace(grpo, dynamic_sampling=without)}
+        write_err(f"the prompts that {num_processes} processes drew again (grpo.dynamic_sampling) are left out\n")
 
 
-def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":
+def _batch(data: "MotionDataModule", record: dict[str, Any]) -> "PromptBatch":
     """The prompts of the step, from all processes.
 
     Raises:
@@ -143,11 +156,3 @@ def _batch(data: "PromptData", record: dict[str, Any]) -> "PromptBatch":
         msg = f"the data give the prompts {', '.join(found[:4])} for step {record['step']}, the run saw {wanted[0]}"
         raise CheckpointError(msg + "; replay with the data and settings of the run")
     return batch
-
-
-def _precision(settings: dict[str, Any]) -> Any:  # noqa: ANN401 (a context manager)
-    import torch
-
-    kinds = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    kind = kinds.get(str((settings.get("trainer") or {}).get("precision")))
-    return torch.autocast("cpu", dtype=kind or torch.bfloat16, enabled=kind is not None)

@@ -107,7 +107,7 @@ class _Tally:
         try:
             records = _records(reward, rows)
         except ConfigError as error:
-            groups = _groups(rows)
+            groups = [list(group) for _, group in groupby(rows, key=_group_of)]
             if len(groups) > 1:
                 for group in groups:
                     yield from self.scored(reward, group)
@@ -116,15 +116,12 @@ class _Tally:
                     self.bad(AnnotationError(f"{row.where}: {error}"))
             return
         for row, record in zip(rows, records, strict=True):
-            self._note(record)
+            self.num_scored += 1
+            self.num_successes += record["success"] is True
+            if record["total"] is not None:
+                self.totals += record["total"]
+                self.num_totals += 1
             yield row, record
-
-    def _note(self, record: dict[str, Any]) -> None:
-        self.num_scored += 1
-        self.num_successes += record["success"] is True
-        if record["total"] is not None:
-            self.totals += record["total"]
-            self.num_totals += 1
 
     def __str__(self) -> str:
         mean = self.totals / self.num_totals if self.num_totals else math.nan
@@ -135,10 +132,6 @@ class _Tally:
 def _group_of(row: "OfflineRow") -> tuple[str, str]:
     """What the completions of one prompt share."""
     return row.question.prompt_id, row.question.task
-
-
-def _groups(rows: "Sequence[OfflineRow]") -> "list[list[OfflineRow]]":
-    return [list(group) for _, group in groupby(rows, key=_group_of)]
 
 
 def _chunks(rows: "Iterator[OfflineRow]") -> "Iterator[list[OfflineRow]]":

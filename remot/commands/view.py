@@ -47,7 +47,9 @@ def view_command(
         raise ConfigError(msg)
     prompts = read[0].prompts(data, media)
     verdicts = [one.verdicts(prompts) for one in read]
-    names = _names(runs)
+    names = [folder.resolve().name for folder in runs]
+    if len(set(names)) < len(names):
+        names = [str(folder) for folder in runs]
     shown = [one for one in prompts if all(one.prompt_id in found for found in verdicts)]
     if not shown:
         msg = f"{', '.join(map(str, runs))}: no prompt of {read[0].source['data']} is answered in all of them"
@@ -117,12 +119,6 @@ class Evaluated:
 
         found = recorded_verdicts(self.folder / ANSWERS_FILE, prompts)
         return {one.prompt.prompt_id: one for one in found}
-
-
-def _names(runs: list[Path]) -> list[str]:
-    """The folders' names, whole paths where these are equal."""
-    names = [folder.resolve().name for folder in runs]
-    return names if len(set(names)) == len(names) else [str(folder) for folder in runs]
 
 
 def _cards(

@@ -1,6 +1,7 @@
 """The prompts of a run for a Lightning trainer: loaders, division among processes, resuming."""
 
 import warnings
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ class MotionDataModule(PromptData, LightningDataModule):
         """Batches from :attr:`next_train_batch` on."""
         rank, world_size = self._place()
         num_batches = max(1, self.num_train_prompts_per_epoch // (self.batch_size * world_size))
-        batches = AddressSampler(self.batch_size, num_batches, lambda: self.next_train_batch, rank, world_size)
+        selection = self.options.selection
+        choose = None if selection is None else partial(selection.address, seed=self.options.seed)
+        batches = AddressSampler(self.batch_size, num_batches, lambda: self.next_train_batch, rank, world_size, choose)
         return self._loader("train", batches)
 
     def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:

@@ -29,6 +29,7 @@ from remot.data.datasets.factory import (
 from remot.data.datasets.loaders import collate_prompts, require_loadable
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset
+from remot.data.datasets.selection import PromptSelection
 from remot.data.records.benchmark_items import benchmark_items, named_benchmark
 from remot.data.records.reading import RecordSettings
 from remot.data.tasks.base import Task
@@ -48,8 +49,8 @@ class DataOptions:
             differ in their seed are asked the same held-out questions.
         on_bad_clip: ``raise`` stops at a bad clip, ``skip`` leaves it out with a warning. Where a clip is deleted, cut
             off or changed under a run, ``raise`` ends the run, and ``skip`` replaces its prompts by others.
-        max_wait_seconds: Longest time that data workers may take for a batch; then the run ends, or starts new ones
-            under ``on_bad_clip: skip``.
+        max_wait_seconds: Longest time for a batch to be read; then the run ends, or starts new data workers under
+            ``on_bad_clip: skip``. Without workers a thread reads.
         exclude: Clips and scenes to leave out: a file with one name a line, or a benchmark and its file, such as
             ``vsi-bench=VSI/test.jsonl``, whose scenes and videos are left out; or a list of these.
         require_splits: Refuse to start where there are too few scenes for the wanted splits; false goes on without.
@@ -57,6 +58,7 @@ class DataOptions:
         images_root: Folder of the records' images and videos, if it is not the one they lie in. Of the paths in a
             file that was not built here the longest end that exists below it counts.
         num_frames: Frames shown of a video at most, spread evenly, for records that name video files.
+        selection: Which training prompts are used, by scores of ``remot data score``; all if None.
     """
 
     seed: int = 0
@@ -68,6 +70,7 @@ class DataOptions:
     images_root: Path | None = None
     num_frames: int = 32
     max_wait_seconds: float = 600.0
+    selection: PromptSelection | None = None
 
     def __post_init__(self) -> None:
         if self.num_frames < 1:
@@ -145,10 +148,17 @@ class PromptData:
             AnnotationError: If the annotations are malformed.
             DecodeError: If media are missing or too short.
             EmptySplitError: If a wanted split has no clip or no prompt.
-            ConfigError: If no clip can serve one of the tasks.
+            ConfigError: If no clip can serve one of the tasks, or scores are of other prompts.
         """
         if self.prompts:
             return
+        self._read_prompts()
+        if (selection := self.options.selection) is not None:
+            names = {one.address: self.prompts["train"].prompt_id(one.address) for one in selection.kept}
+            selection.require_same(self.fingerprint, self.options.seed, names)
+
+    def _read_prompts(self) -> None:
+        """The datasets of all splits."""
         if self.records is not None:
             settings = self._split_settings(time.time_ns())
             images_root = self.options.images_root and expanded(self.options.images_root)
@@ -214,7 +224,8 @@ class PromptData:
         distinct = [line for one in self.prompts.values() for line in count_first(one)]
         note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
         few = [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
-        return [*describe_tasks(self.mixed), *excluded, *left_out, *distinct, *few]
+        selected = [] if self.options.selection is None else [self.options.selection.describe()]
+        return [*describe_tasks(self.mixed), *excluded, *left_out, *selected, *distinct, *few]
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

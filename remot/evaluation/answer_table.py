@@ -4,16 +4,15 @@ A question is identified by its address (``id``) and by a digest of all that is 
 are untrusted when they are read.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from remot.errors import ConfigError
+from remot.strict_json import json_object
 
 #: In a run's folder beside ``held_out.json``, and as an artifact of its MLflow run.
 ANSWERS_FILE = "held_out_answers.jsonl"
@@ -69,7 +68,7 @@ def read_answers(where: str, content: bytes, sides: Sequence[str]) -> dict[str, 
         msg = f"{where} has more than {MAX_BYTES} bytes, and is no table of answers"
         raise ConfigError(msg)
     for number, line in enumerate(content.splitlines(), 1):
-        record = _record(line)
+        record = json_object(line)
         key = (record.get("id"), record.get("content"))
         if not (isinstance(key[0], str) and isinstance(key[1], str)):
             msg = f"{where}: line {number} names no question; run the command that wrote it again"
@@ -77,22 +76,9 @@ def read_answers(where: str, content: bytes, sides: Sequence[str]) -> dict[str, 
         scenes[key[0], key[1]] = str(record.get("scene", ""))
         for side in sides:
             if isinstance(held := record.get(side), dict):
-                scores[side][key[0], key[1]] = _numbers(held)
+                scores[side][key[0], key[1]] = {  # what are no finite numbers do not apply
+                    name: float(value)
+                    for name, value in held.items()
+                    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+                }
     return {side: PolicyAnswers(scenes, held) for side, held in scores.items() if len(held) == len(scenes) > 0}
-
-
-def _record(line: bytes) -> dict[str, Any]:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return record if isinstance(record, dict) else {}
-
-
-def _numbers(held: Mapping[str, Any]) -> dict[str, float]:
-    """What are finite numbers; others do not apply."""
-    return {
-        name: float(value)
-        for name, value in held.items()
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    }

@@ -110,7 +110,10 @@ def resample_frames(
     group = len(first) // max(1, len(questions))
     elements = [str(getattr(question, "key_times", "")) for question in questions for _ in range(group)]
     open_rows = [row for row, element in enumerate(elements) if element]
-    judged = [_as_first(one) if element else one for one, element in zip(first, elements, strict=True)]
+    judged = list(first)
+    for row in open_rows:
+        one = first[row]
+        judged[row] = replace(one, first_completion=one.completion, first_total=one.total, first_success=one.success)
     shown: dict[int, PromptBatch] = {}
     for number in range(2, perception.num_perceptions + 1):
         requests = {row: perception.request(judged[row].completion, elements[row]) for row in open_rows}
@@ -125,11 +128,6 @@ def resample_frames(
                 judged[row] = _as_last(answer, judged[row], number)
         shown |= prompts
     return ResampledAnswers(judged, shown)
-
-
-def _as_first(one: JudgedCompletion) -> JudgedCompletion:
-    """A first answer that may be followed by others."""
-    return replace(one, first_completion=one.completion, first_total=one.total, first_success=one.success)
 
 
 def _as_last(one: JudgedCompletion, before: JudgedCompletion, num_perceptions: int) -> JudgedCompletion:

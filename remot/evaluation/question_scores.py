@@ -1,7 +1,6 @@
 """Writes scores per question, which :mod:`remot.evaluation.answer_table` reads."""
 
 import hashlib
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from torch import Tensor
 from remot.evaluation.answer_table import GREEDY
 from remot.evaluation.scores import JudgedCompletion, metric_key, score_columns
 from remot.strict_json import json_text
-from remot.structures import FloatArray, PromptBatch, Question, reference_of
+from remot.structures import PromptBatch, Question, reference_of
 
 
 def question_digests(batch: PromptBatch) -> list[tuple[str, str]]:
@@ -45,15 +44,13 @@ def question_scores(judged: Sequence[JudgedCompletion]) -> dict[str, dict[str, f
     rows: dict[str, list[int]] = {}
     for row, one in enumerate(judged):
         rows.setdefault(one.prompt_id, []).append(row)
-    return {
-        prompt_id: {name: mean for name, column in columns.items() if not math.isnan(mean := _mean(column[chosen]))}
-        for prompt_id, chosen in rows.items()
-    }
-
-
-def _mean(values: FloatArray) -> float:
-    present = values[~np.isnan(values)]
-    return float(present.mean()) if present.size else math.nan
+    scores: dict[str, dict[str, float]] = {prompt_id: {} for prompt_id in rows}
+    for prompt_id, chosen in rows.items():
+        for name, column in columns.items():
+            present = column[chosen][~np.isnan(column[chosen])]
+            if present.size:
+                scores[prompt_id][name] = float(present.mean())
+    return scores
 
 
 def answer_lines(

@@ -235,7 +235,12 @@ def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
         return {}
     scored = {"total": np.array([one.total for one in judged]), "success": np.array([one.success for one in judged])}
     names = sorted({one.task for one in judged if one.task and not np.isnan(one.success)})
-    resampled = _perception_columns(judged, scored["total"])
+    # NaN where there can be no second perception
+    first = np.array([one.first_total for one in judged])
+    success = np.array([one.first_success for one in judged])
+    asked = np.where(np.isnan(success), np.nan, np.array([one.num_perceptions > 1 for one in judged], dtype=float))
+    columns_again = (first, success, asked, scored["total"] - first)
+    resampled = dict(zip(PERCEPTION_METRICS, columns_again, strict=True))
     again = {one.task for one in judged if not np.isnan(one.first_success)}
     columns = {
         f"{_TASK}{name}/{metric}": np.where(task == name, column, np.nan)
@@ -243,14 +248,6 @@ def _task_columns(judged: Sequence[JudgedCompletion]) -> dict[str, FloatArray]:
         for metric, column in (scored | resampled if name in again else scored).items()
     }
     return columns | ({f"{_TASK}success": scored["success"]} if names else {})
-
-
-def _perception_columns(judged: Sequence[JudgedCompletion], total: FloatArray) -> dict[str, FloatArray]:
-    """One [B] column for each of :data:`PERCEPTION_METRICS`; NaN where there can be no second perception."""
-    first = np.array([one.first_total for one in judged])
-    success = np.array([one.first_success for one in judged])
-    asked = np.where(np.isnan(success), np.nan, np.array([one.num_perceptions > 1 for one in judged], dtype=float))
-    return dict(zip(PERCEPTION_METRICS, (first, success, asked, total - first), strict=True))
 
 
 def _bootstrap(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
@@ -67,7 +67,10 @@ def card_of(sample: SampleRecord, gold_text: str = "") -> Card:
         gold_text: The right answer, where the question does not hold it.
     """
     question = sample.question
-    shown = [_numbered_images(sample), *(_strip(video, question) for video in sample.videos)]
+    captions = [f"image {number}" for number in range(1, len(sample.images) + 1)]
+    images = [as_image(image, caption) for image, caption in zip(sample.images, captions, strict=True)]
+    images = _drawn(images, [math.nan] * len(images), question)
+    shown = [(images, captions), *(_strip(video, question) for video in sample.videos)]
     attribute = attribute_of(question)
     counts = [
         f"video {number}: {len(video)} frames"
@@ -98,12 +101,6 @@ def _pair(slot: Slot) -> str:
 
 
 # -- what is seen --------------------------------------------------------------------------------------------------
-
-
-def _numbered_images(sample: SampleRecord) -> tuple[list[Image.Image], list[str]]:
-    captions = [f"image {number}" for number in range(1, len(sample.images) + 1)]
-    images = [as_image(image, caption) for image, caption in zip(sample.images, captions, strict=True)]
-    return _drawn(images, [math.nan] * len(images), sample.question), captions
 
 
 def _strip(video: Video, question: Question) -> tuple[list[Image.Image], list[str]]:
@@ -145,26 +142,14 @@ def _answers(sample: SampleRecord) -> list[Answer]:
     totals = [reward.get("total", math.nan) for reward in rewards]
     best = max((total for total in totals if not math.isnan(total)), default=math.nan)
     cut_off, right = sample.cut_off or [None] * count, sample.right or [None] * count
-    return [
-        _answer(text, sample.question, rewards[k], cut_off[k], right[k], best=count > 1 and totals[k] == best)
-        for k, text in enumerate(sample.completions)
-    ]
-
-
-def _answer(
-    text: str,
-    question: Question,
-    rewards: Mapping[str, float],
-    cut_off: bool | None,  # noqa: FBT001 (a fact, not a switch)
-    right: bool | None,  # noqa: FBT001
-    *,
-    best: bool,
-) -> Answer:
-    if not question.slots:
-        return Answer(text, (), rewards, right, cut_off=cut_off, best=best)
-    judged = judge(text, question)
-    marks = _verdict(text, question)
-    return Answer(text, marks, rewards, judged.overall == 1, judged.logic == -1, cut_off, best)
+    found = []
+    for k, text in enumerate(sample.completions):
+        answer = Answer(text, (), rewards[k], right[k], cut_off=cut_off[k], best=count > 1 and totals[k] == best)
+        if sample.question.slots:
+            judged, marks = judge(text, sample.question), _verdict(text, sample.question)
+            answer = replace(answer, marks=marks, right=judged.overall == 1, contradictory=judged.logic == -1)
+        found.append(answer)
+    return found
 
 
 def _verdict(completion: str, question: Question) -> list[Mark]:
@@ -174,14 +159,10 @@ def _verdict(completion: str, question: Question) -> list[Mark]:
     for place, slot in enumerate(question.slots):
         said = given[place] if place < len(given) else ""
         words = f"{_pair(slot)} {said.strip()[:_MARK_CHARS]}".rstrip()
-        marks.append(("right" if is_right(said, slot) else "wrong", f"{words} {_meaning(said, slot)}"))
+        meaning = slot.label.unit if slot.tolerance is not None else option_of(said, slot) or "no such option"
+        meaning = meaning if said.strip() else "no answer"
+        marks.append(("right" if is_right(said, slot) else "wrong", f"{words} {meaning}"))
     rest = given[len(question.slots) :]
     if rest:
         marks.append(("wrong", f"+{len(rest)} more: {''.join(rest).strip()[:_MARK_CHARS]}"))
     return marks
-
-
-def _meaning(said: str, slot: Slot) -> str:
-    if not said.strip():
-        return "no answer"
-    return slot.label.unit if slot.tolerance is not None else option_of(said, slot) or "no such option"

@@ -94,7 +94,8 @@ def measure_vision_use(
         changed = batch if name == "seen" else changed_frames(batch, name)
         rows = range(len(batch))
         parts = [_selected(changed, rows[start : start + prompts_together]) for start in rows[::prompts_together]]
-        right[name] = np.concatenate([_share_right(policy, part, settings, engine) for part in parts])
+        judged = [one for part in parts for one in answer_batch(policy, part, settings, GREEDY, engine).judged]
+        right[name] = np.array([one.partial for one in judged])
         logprobs[name] = np.concatenate([_response_logprobs(policy, part) for part in parts])
     chance = [float(np.mean([1 / len(slot.options) for slot in question.slots])) for question in batch.questions]
     return PromptAccuracy(right, logprobs, np.array(chance))
@@ -158,13 +159,6 @@ def _next_of_same_shape(batch: PromptBatch) -> list[int]:
 def _selected(batch: PromptBatch, rows: Sequence[int]) -> PromptBatch:
     held = (batch.images, batch.questions, batch.clip_ids, batch.videos)
     return PromptBatch(*([one[row] for row in rows] for one in held))  # type: ignore[arg-type]
-
-
-def _share_right(
-    policy: VLMPolicy, batch: PromptBatch, settings: EvaluationSettings, engine: RolloutEngine | None
-) -> FloatArray:
-    """[P] share of the right letters in greedy answers."""
-    return np.array([one.partial for one in answer_batch(policy, batch, settings, GREEDY, engine).judged])
 
 
 def _response_logprobs(policy: VLMPolicy, batch: PromptBatch) -> FloatArray:

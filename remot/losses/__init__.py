@@ -2,6 +2,8 @@
 
 from remot.losses.advantages import AdvantageOutput, group_advantages
 from remot.losses.aggregate import Aggregation, aggregate, masked_mean, normalizer_of, sequence_mean
+from remot.losses.credit import teacher_credit
+from remot.losses.entropy import Entropy, entropy_bonus, top_entropy_mask
 from remot.losses.estimators import (
     Advantages,
     BatchStdAdvantages,
@@ -10,6 +12,7 @@ from remot.losses.estimators import (
     GroupAdvantages,
     LeaveOneOutAdvantages,
     MeanOnlyAdvantages,
+    RunningStdAdvantages,
 )
 from remot.losses.functional import cispo_loss, gmpo_loss, grpo_loss, gspo_loss, loss_normalizer, sapo_loss
 from remot.losses.importance import ImportanceCorrection, MaskedImportance, TruncatedImportance, importance_ratio
@@ -27,6 +30,7 @@ from remot.losses.policy import (
     SAPOLoss,
     ScaleRLCISPOLoss,
 )
+from remot.losses.preference import dpo_loss
 from remot.losses.sft import sft_loss
 from remot.losses.surrogate import clipped_surrogate, dual_clipped, sequence_ratio
 
@@ -43,6 +47,7 @@ __all__ = [
     "CISPOLoss",
     "DAPOLoss",
     "DrGRPOLoss",
+    "Entropy",
     "GDPOAdvantages",
     "GMPOLoss",
     "GRPOLoss",
@@ -57,13 +62,16 @@ __all__ = [
     "MeanOnlyAdvantages",
     "PolicyLoss",
     "RatioCorrectedK3",
+    "RunningStdAdvantages",
     "SAPOLoss",
     "ScaleRLCISPOLoss",
     "TruncatedImportance",
     "aggregate",
     "cispo_loss",
     "clipped_surrogate",
+    "dpo_loss",
     "dual_clipped",
+    "entropy_bonus",
     "gmpo_loss",
     "group_advantages",
     "grpo_loss",
@@ -79,4 +87,6 @@ __all__ = [
     "sequence_mean",
     "sequence_ratio",
     "sft_loss",
+    "teacher_credit",
+    "top_entropy_mask",
 ]

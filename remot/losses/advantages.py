@@ -6,7 +6,7 @@ infinite.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 
 import torch
 from torch import Tensor
@@ -129,6 +129,52 @@ def batch_std_advantages(rewards: Tensor, eps: float = 1e-4, *, unbiased: bool =
     _require_groups(rewards)
     advantages = _centred(rewards) / (_batch_std(rewards, unbiased=unbiased) + eps)  # [P, G]
     return _described(advantages, rewards, unbiased=unbiased)
+
+
+@dataclass(frozen=True)
+class RunningMoments:
+    """Exponential averages of rewards and of their squares; the deviation that they give is the population's."""
+
+    mean: float
+    square: float
+
+    def std(self, least: float) -> float:
+        """Square root of E[r²] − E[r]², at least ``least``."""
+        return float(max(self.square - self.mean**2, least**2) ** 0.5)
+
+    def moved(self, batch: "RunningMoments", decay: float) -> "RunningMoments":
+        """``decay`` of these and 1 − ``decay`` of the moments of a batch."""
+        mixed = (decay * old + (1 - decay) * new for old, new in zip(astuple(self), astuple(batch), strict=True))
+        return RunningMoments(*mixed)
+
+
+def running_std_advantages(
+    rewards: Tensor, stds: Tensor, eps: float = 1e-6, *, largest: float = 5.0
+) -> AdvantageOutput:
+    """(r − group mean) / (running deviation of its task + eps) (EMA-GRPO of OneThinker, arXiv 2512.03043).
+
+    Rewards of different tasks have different spreads, and the deviation of one group is a noisy estimate: one of each
+    task, averaged over steps, weighs tasks alike. A group in which an advantage would be above ``largest`` in size is
+    divided by its own population deviation, as the released code does.
+
+    Args:
+        rewards: [P, G].
+        stds: [P] running deviation of the task of each prompt.
+        eps: Added to deviations.
+        largest: Largest advantage, in size, by the running deviation.
+
+    >>> rewards, stds = torch.tensor([[1.0, 0.0], [1.0, 0.0]]), torch.tensor([0.25, 0.05])
+    >>> running_std_advantages(rewards, stds).advantages.round(decimals=3)
+    tensor([[ 2., -2.],
+            [ 1., -1.]])
+    """
+    _require_groups(rewards)
+    centred = _centred(rewards)  # [P, G]
+    described = _described(centred, rewards, unbiased=False)
+    scaled = centred / (stds + eps)[:, None]
+    own = centred / (described.std + eps)[:, None]
+    is_large = (scaled.abs() > largest).any(-1, keepdim=True)  # [P, 1]
+    return replace(described, advantages=torch.where(is_large, own, scaled))
 
 
 def mean_only_advantages(rewards: Tensor) -> AdvantageOutput:

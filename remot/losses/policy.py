@@ -29,11 +29,14 @@ class PolicyLoss(ABC):
         aggregation: ``sequence_mean`` weighs completions alike, ``token_mean`` tokens alike.
         length: Divide the sum over tokens by B·length instead, with B completions; None for a mean.
         denominator_is_global: The denominator counts the completions of all processes, not only of this one.
+        is_zero_without_advantage: Without a KL term a completion whose advantage is 0 adds nothing to the loss and its
+            gradient, and need not be computed.
     """
 
     aggregation: Aggregation = "sequence_mean"
     length: int | None = None
     denominator_is_global: bool = True
+    is_zero_without_advantage: ClassVar[bool] = False
 
     beta: float
     kl: KL | None
@@ -89,6 +92,8 @@ class PolicyLoss(ABC):
 
 class _FormulaLoss(PolicyLoss):
     """A loss whose constants are fields by the names of the formula's own arguments."""
+
+    is_zero_without_advantage = True
 
     formula: ClassVar[Callable[..., LossOutput]]
     constants: ClassVar[tuple[str, ...]]

@@ -19,7 +19,8 @@ RECORD_FILE = "remot.json"
 #: Largest JSON file that is read here; PEFT's own have some kilobytes.
 MAX_JSON_BYTES = 1 << 20
 #: Keys of PEFT's configuration that this library reads, or that change no log-probability.
-_READ = {"peft_type", "base_model_name_or_path", "r", "lora_alpha"}
+_READ = {"peft_type", "base_model_name_or_path", "r", "lora_alpha", "use_rslora", "use_dora", "modules_to_save"}
+_READ |= {"target_parameters"}
 _NEUTRAL = {
     *("target_modules", "exclude_modules", "layers_to_transform", "layers_pattern", "lora_dropout", "inference_mode"),
     *("task_type", "auto_mapping", "revision", "peft_version", "megatron_core", "runtime_config"),
@@ -27,6 +28,7 @@ _NEUTRAL = {
 #: Values that are as good as PEFT's default; other ways to begin, such as pissa, change the base model's weights.
 _UNSET: tuple[Any, ...] = (None, False, [], {}, "gaussian")
 _PREFIX, _SUFFIXES = "base_model.model.", (".lora_A.weight", ".lora_B.weight")
+_DORA_SUFFIX = ".lora_magnitude_vector"
 #: Names in an error message.
 _NUM_NAMED = 3
 
@@ -41,6 +43,16 @@ class AdapterFolder:
     alpha: float  # the update is scaled by alpha / rank
     step: int | None  # optimiser step at which it was saved, None if unknown
     modules: frozenset[str]  # names of the adapted layers in the transformers model
+    use_rslora: bool = False
+    use_dora: bool = False
+    modules_to_save: tuple[str, ...] = ()  # trained whole
+    experts: bool = False  # the weights of experts are adapted too
+
+    @property
+    def shape(self) -> "dict[str, Any]":
+        """What a :class:`remot.models.adapters.LoRA` that continues it has to have, by its arguments' names."""
+        named = ("rank", "alpha", "use_rslora", "use_dora", "experts")
+        return {name: getattr(self, name) for name in named} | {"modules_to_save": self.modules_to_save}
 
     def tensors(self) -> "dict[str, Tensor]":
         """The tensors by PEFT's names."""
@@ -111,13 +123,18 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
     if not isinstance(base, str) or not base or not base.isprintable():
         msg = f"{folder / CONFIG_FILE} names no base model: set base_model_name_or_path"
         raise CheckpointError(msg)
+    saved = _names(config, "modules_to_save", folder)
     return AdapterFolder(
         folder=folder,
         base=record.get("base_model", base),
         rank=_number(config, "r", int, folder),
         alpha=_number(config, "lora_alpha", (int, float), folder),
         step=record.get("step"),
-        modules=_adapted_modules(folder),
+        modules=_adapted_modules(folder, saved, has_dora=bool(config.get("use_dora"))),
+        use_rslora=bool(config.get("use_rslora")),
+        use_dora=bool(config.get("use_dora")),
+        modules_to_save=saved,
+        experts=bool(_names(config, "target_parameters", folder)),
     )
 
 
@@ -174,7 +191,16 @@ def _number(config: Mapping[str, Any], key: str, kind: Any, folder: Path) -> Any
     return value
 
 
-def _adapted_modules(folder: Path) -> frozenset[str]:
+def _names(config: Mapping[str, Any], key: str, folder: Path) -> tuple[str, ...]:
+    """A list of names, none if it is not there."""
+    held = config.get(key) or []
+    if not isinstance(held, list) or not all(isinstance(name, str) and name.isprintable() for name in held):
+        msg = f"{folder / CONFIG_FILE}: {key} must be a list of names, got {str(held)[:40]!r}"
+        raise CheckpointError(msg)
+    return tuple(held)
+
+
+def _adapted_modules(folder: Path, saved: Collection[str] = (), *, has_dora: bool = False) -> frozenset[str]:
     """Layers by the names of the tensors: ``target_modules`` may be any regular expression, and is not evaluated."""
     from safetensors import SafetensorError, safe_open
 
@@ -187,14 +213,19 @@ def _adapted_modules(folder: Path) -> frozenset[str]:
         msg = f"cannot read {path}: {cause_of(error)}"
         raise CheckpointError(msg) from error
     found: dict[str, set[str]] = {}
+    suffixes = (*_SUFFIXES, _DORA_SUFFIX) if has_dora else _SUFFIXES
     for name in names:
-        suffix = next((suffix for suffix in _SUFFIXES if name.endswith(suffix)), None)
+        if ".lora_" not in name and any(f"{end}." in name for end in saved):
+            continue  # of a module that is trained whole
+        suffix = next((suffix for suffix in suffixes if name.endswith(suffix)), None)
         if suffix is None or not name.startswith(_PREFIX):
             msg = f"{path} holds {name[:80]!r}, which is no weight of LoRA on a linear layer"
             raise CheckpointError(msg)
         found.setdefault(name.removeprefix(_PREFIX).removesuffix(suffix), set()).add(suffix)
-    alone = [module for module, suffixes in found.items() if len(suffixes) < len(_SUFFIXES)]
+    alone = [module for module, held in found.items() if len(held) < len(suffixes)]
     if alone or not found:
-        msg = f"{path} is not complete: {len(alone)} of {len(found)} layers have one of two matrices ({_some(alone)})"
+        msg = (
+            f"{path} is not complete: {len(alone)} of {len(found)} layers lack some of their matrices ({_some(alone)})"
+        )
         raise CheckpointError(msg)
     return frozenset(found)

@@ -5,8 +5,9 @@ import copy
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,16 +15,14 @@ from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapter_folder import AdapterFolder
+from remot.models.families.experts import experts, routers
 from remot.models.loading import Precision
-from remot.models.merging import merged_adapters
-from remot.models.reference import TRAINED, AdapterSnapshot, ModelSnapshot, ReferenceSnapshot
+from remot.models.merging import merged_adapters, merged_weight
+from remot.models.parts import VISION_NAMES, block_lists, vision_parts, vision_pattern
+from remot.models.reference import CAPTURED, TRAINED, AdapterSnapshot, ModelSnapshot, ReferenceSnapshot
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
-
-#: Where the blocks of the language model and of the vision tower are.
-LANGUAGE_BLOCKS, VISION_BLOCKS = "language_model.layers", "visual.blocks"
-VISION_TOWER = r".*visual\..*"
 
 
 class Adaptation(ABC):
@@ -54,9 +53,9 @@ class Adaptation(ABC):
     def wrap(self, model: nn.Module) -> nn.Module:
         """The model with adapters, or itself."""
 
-    def describe(self, model: nn.Module) -> str:  # noqa: ARG002 (there are no adapters)
+    def describe(self, model: nn.Module) -> str:
         """What is trained of ``model`` (as wrapped), in one line."""
-        return "all weights"
+        return f"all weights{_of_experts(self.unwrap(model))}"
 
     @abstractmethod
     def unwrap(self, model: nn.Module) -> "PreTrainedModel":
@@ -87,7 +86,10 @@ class FullWeights(Adaptation):
     def freeze(self, model: "PreTrainedModel", *, train_vision: bool) -> None:
         """Freeze the vision tower unless it is trained."""
         model.requires_grad_(requires_grad=True)
-        model.model.visual.requires_grad_(requires_grad=train_vision)
+        for part in vision_parts(model).values():
+            part.requires_grad_(requires_grad=train_vision)
+        for router in routers(model).values():
+            router.requires_grad_(requires_grad=False)
 
     def of_adapter(self, adapter: AdapterFolder, *, is_trained: bool) -> "Adaptation":
         """Adapters can be evaluated on top of full weights, but are no full weights to train.
@@ -125,32 +127,59 @@ class FullWeights(Adaptation):
         return ModelSnapshot(self.unwrap(model))
 
 
+@dataclass(eq=False)
 class LoRA(Adaptation):
     """Low-rank adapters on the language model's linear layers (arXiv 2106.09685).
 
+    The arguments behind ``target_modules`` are those of PEFT's ``LoraConfig`` of the same names.
+
     Args:
         rank: Rank r of the update.
-        alpha: The update is scaled by alpha / rank.
+        alpha: The update is scaled by alpha / rank, or alpha / √rank with ``use_rslora``.
         dropout: Dropout on the adapters' input while training. Anything but 0 makes the first KL differ from 0, and a
             resumed run differ from an uninterrupted one, as the noise comes from torch's global generator.
         target_modules: Regular expression over module names, or ``all-linear``; None takes every linear layer of the
             language blocks, those of linear attention included, and those of the vision blocks too where the vision
             tower is trained. A frozen vision tower gets no adapters in any case.
+        use_rslora: Rank-stabilised scaling (arXiv 2312.03732).
+        use_dora: Train the magnitude of each row of a weight apart from its direction (arXiv 2402.09353).
+        modules_to_save: Ends of names of modules that are trained whole beside the adapters, such as
+            ``multi_modal_projector`` with ``train_vision``. Not those that share weights, such as a tied output head.
+        init_lora_weights: ``true`` begins with an update of zero and A as PEFT draws it, ``gaussian`` with A from a
+            normal distribution. Ways to begin that change the base weights (``pissa``, ``olora``, …) are refused: the
+            reference is the base model.
+        experts: Adapt the weights of a mixture's experts too, by PEFT's ``target_parameters``. The update of all
+            experts is made whole in every pass, which costs memory of their size. Not with ``use_dora`` or dropout.
     """
 
     reference_is_base = True
     export_settings: ClassVar[dict[str, Any]] = {"selected_adapters": [TRAINED]}
 
-    def __init__(
-        self, rank: int = 16, alpha: float = 32.0, dropout: float = 0.0, target_modules: str | None = None
-    ) -> None:
-        self.rank = rank
-        self.alpha = alpha
-        self.dropout = dropout
-        self.target_modules = target_modules
-        self._train_vision = False
-        self._adapter: AdapterFolder | None = None
-        self._has_adapters_shape = False
+    rank: int = 16
+    alpha: float = 32.0
+    dropout: float = 0.0
+    target_modules: str | None = None
+    _: KW_ONLY
+    use_rslora: bool = False
+    use_dora: bool = False
+    modules_to_save: Sequence[str] = ()
+    init_lora_weights: bool | str = True
+    experts: bool = False
+    _train_vision: bool = field(default=False, init=False)
+    _adapter: AdapterFolder | None = field(default=None, init=False)
+    _has_adapters_shape: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self.modules_to_save = tuple(self.modules_to_save)
+        if self.init_lora_weights not in (True, False, "gaussian"):
+            msg = (
+                f"model.policy.adaptation.init_lora_weights: {self.init_lora_weights} changes the base weights, which "
+                "the reference and an exported adapter need as they are: choose true or gaussian"
+            )
+            raise ConfigError(msg)
+        if self.experts and (self.use_dora or self.dropout):
+            msg = "model.policy.adaptation.experts: PEFT adapts experts without use_dora and dropout: leave those off"
+            raise ConfigError(msg)
 
     def of_adapter(self, adapter: AdapterFolder, *, is_trained: bool) -> "LoRA":
         """This adaptation, beginning with trained adapters.
@@ -162,12 +191,12 @@ class LoRA(Adaptation):
         changed._adapter = adapter
         if not is_trained:
             changed._has_adapters_shape = True
-            changed.rank, changed.alpha = adapter.rank, adapter.alpha
-        for key in ("rank", "alpha"):
-            if getattr(changed, key) != getattr(adapter, key):
+            vars(changed).update(adapter.shape)
+        for key, there in adapter.shape.items():
+            if getattr(changed, key) != there:
                 msg = (
                     f"model.policy.adaptation: {key} {getattr(self, key)}, but the adapter {adapter.folder} has "
-                    f"{key} {getattr(adapter, key)}; training continues adapters of the same shape only"
+                    f"{key} {there}; training continues adapters of the same shape only"
                 )
                 raise ConfigError(msg)
         return changed
@@ -187,13 +216,21 @@ class LoRA(Adaptation):
         from peft import LoraConfig, get_peft_model
 
         targets = self._targets(model)
+        _require_own_weights(model, self.modules_to_save, train_vision=self._train_vision)
         config = LoraConfig(
             r=self.rank,
             lora_alpha=self.alpha,
             lora_dropout=self.dropout,
             target_modules=targets,
-            exclude_modules=VISION_TOWER if targets == self.target_modules and not self._train_vision else None,
+            exclude_modules=vision_pattern(model)
+            if targets == self.target_modules and not self._train_vision
+            else None,
             bias="none",
+            use_rslora=self.use_rslora,
+            use_dora=self.use_dora,
+            modules_to_save=list(self.modules_to_save) or None,
+            init_lora_weights=self.init_lora_weights,
+            target_parameters=_experts_of(model) if self.experts else None,
         )
         try:
             wrapped: nn.Module = get_peft_model(model, config)
@@ -209,11 +246,11 @@ class LoRA(Adaptation):
     def _targets(self, model: nn.Module) -> str | list[str]:
         """What PEFT is to adapt: a regular expression, or the names of a folder's own layers."""
         if self._adapter is not None and self._has_adapters_shape:
-            return sorted(self._adapter.modules)
+            return sorted(name for name in self._adapter.modules if _is_linear(model, name))
         if self.target_modules is not None:
             return self.target_modules
-        blocks = (LANGUAGE_BLOCKS, VISION_BLOCKS) if self._train_vision else (LANGUAGE_BLOCKS,)
-        return "|".join(_linear_layers_of(model, prefix) for prefix in blocks)
+        lists = block_lists(model, with_vision=self._train_vision)
+        return "|".join(_linear_layers_of(model, prefix) for prefix in lists)
 
     def adapted_layers(self, model: nn.Module) -> list[str]:
         """Names of the layers of the transformers model that have adapters; ``model`` is as wrapped."""
@@ -226,14 +263,16 @@ class LoRA(Adaptation):
         layers = self.adapted_layers(model)
         counts = sorted(Counter(name.rpartition(".")[2] for name in layers).items())
         named = ", ".join(f"{name} {count}" for name, count in counts)
-        return f"{type(self).__name__} of rank {self.rank} on {len(layers)} layers: {named}"
+        saved = f", and {', '.join(self.modules_to_save)} whole" if self.modules_to_save else ""
+        told = _of_experts(self.unwrap(model), are_adapted=self.experts)
+        return f"{type(self).__name__} of rank {self.rank} on {len(layers)} layers: {named}{saved}{told}"
 
     def unwrap(self, model: nn.Module) -> "PreTrainedModel":
         """The transformers model, adapters inside."""
         return model.get_base_model()  # type: ignore[operator]
 
     def merged_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """W + (alpha / rank) B A in the precision of W; ``model`` itself is left as it is.
+        """W + (alpha / rank) B A in the precision of W, or as DoRA has it; ``model`` itself is left as it is.
 
         4-bit weights are dequantised to the precision they were loaded in.
 
@@ -244,18 +283,17 @@ class LoRA(Adaptation):
 
         core = self.unwrap(model)
         state = {
-            name.replace(".base_layer.", "."): self._plain_weight(parameter)
+            plain: self._plain_weight(parameter)
             for name, parameter in core.named_parameters()
-            if ".lora_" not in name
+            if (plain := _plain_name(name)) is not None
         }
         for name, module in core.named_modules():
             if isinstance(module, LoraLayer):
-                if f"{name}.weight" not in state:
+                own = f"{_without_wrappers(name)}.{getattr(module, 'parameter_name', 'weight')}"
+                if own not in state:
                     msg = f"{name} has the weights of the embeddings, which cannot take the adapters of an output head"
                     raise ConfigError(msg)
-                weight = state[f"{name}.weight"]
-                delta = module.get_delta_weight(module.active_adapters[0]).detach()
-                state[f"{name}.weight"] = (weight.float() + delta.float()).to(weight.dtype)
+                state[own] = merged_weight(module, state[own]).detach()
         return state
 
     def _plain_weight(self, weight: nn.Parameter) -> Tensor:
@@ -276,12 +314,68 @@ class LoRA(Adaptation):
         return AdapterSnapshot(model)
 
 
-def _linear_layers_of(model: nn.Module, blocks: str) -> str:
-    """Regular expression for every linear layer of the model's blocks, as each family names its own."""
+def _without_wrappers(name: str) -> str:
+    """The name that a module or parameter has in the transformers model."""
+    return re.sub(rf"\.(base_layer|modules_to_save\.{TRAINED})(?=\.|$)", "", name)
+
+
+def _plain_name(name: str) -> str | None:
+    """Name in the transformers model of a parameter of the wrapped one; None for what is not part of it."""
+    is_other = ".lora_" in name or ".original_module." in name or f".modules_to_save.{CAPTURED}." in name
+    return None if is_other else _without_wrappers(name)
+
+
+def _is_linear(model: nn.Module, name: str) -> bool:
+    """Whether a module of that name is a linear layer, or is missing, which PEFT refuses."""
+    return isinstance(dict(model.named_modules()).get(name, nn.Linear(1, 1)), nn.Linear)
+
+
+def _experts_of(model: "PreTrainedModel") -> list[str]:
+    """Names of the experts' parameters.
+
+    Raises:
+        ConfigError: If there are none that PEFT can adapt.
+    """
+    found = experts(model)
+    if not found:
+        msg = (
+            f"model.policy.adaptation.experts: {type(model).__name__} has no experts whose weights are one parameter "
+            "a layer: leave it off"
+        )
+        raise ConfigError(msg)
+    return found
+
+
+def _of_experts(model: "PreTrainedModel", *, are_adapted: bool = True) -> str:
+    """What is left out of a mixture of experts; empty for a dense model."""
+    held = routers(model)
+    if not held:
+        return ""
+    without = "" if are_adapted else "; experts keep their weights, see adaptation.experts"
+    return f"; {len(held)} routers are frozen, and no loss balances them{without}"
+
+
+def _require_own_weights(model: "PreTrainedModel", modules_to_save: Collection[str], *, train_vision: bool) -> None:
+    """Refuse modules that are missing, get no gradient, or share weights: only one of the two would be trained."""
+    names = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
+    for wanted in modules_to_save:
+        found = {name: module for name, module in model.named_modules() if name.endswith(wanted)}  # as PEFT finds them
+        why = "" if found else "is no module of the model"
+        if any(names[id(parameter)] > 1 for module in found.values() for parameter in module.parameters()):
+            why = "shares its weights with another module"
+        if not train_vision and any(re.match(vision_pattern(model), f"{name}.") for name in found):
+            why = "is a part of the vision tower, which is frozen unless train_vision is on"
+        if why:
+            msg = f"model.policy.adaptation.modules_to_save: {wanted} {why}; leave it out"
+            raise ConfigError(msg)
+
+
+def _linear_layers_of(model: "PreTrainedModel", blocks: str) -> str:
+    """Regular expression for every linear layer of the model's blocks but routers, as each family names its own."""
     names = {
         name.rpartition(".")[2]
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and f".{blocks}." in name
+        if isinstance(module, nn.Linear) and f".{blocks}." in name and name not in routers(model)
     }
     return rf".*\.{re.escape(blocks)}\..*\.({'|'.join(sorted(names))})"
 
@@ -298,31 +392,18 @@ def _require_same_layers(layers: Collection[str], adapter: AdapterFolder) -> Non
         raise ConfigError(msg)
 
 
+@dataclass(eq=False)
 class QLoRA(LoRA):
     """LoRA on weights stored in 4-bit NormalFloat (arXiv 2305.14314), by bitsandbytes.
 
     Args:
-        rank: Rank r of the update.
-        alpha: The update is scaled by alpha / rank.
-        dropout: Dropout on the adapters' input.
-        target_modules: As in :class:`LoRA`.
         double_quantization: Quantise the quantisation constants too.
         compute_dtype: Precision the 4-bit weights are multiplied in.
     """
 
-    def __init__(
-        self,
-        rank: int = 16,
-        alpha: float = 32.0,
-        dropout: float = 0.0,
-        target_modules: str | None = None,
-        *,
-        double_quantization: bool = True,
-        compute_dtype: Precision = "bfloat16",
-    ) -> None:
-        super().__init__(rank, alpha, dropout, target_modules)
-        self.double_quantization = double_quantization
-        self.compute_dtype = compute_dtype
+    _: KW_ONLY
+    double_quantization: bool = True
+    compute_dtype: Precision = "bfloat16"
 
     def wrap(self, model: nn.Module) -> nn.Module:
         """Add the adapters.
@@ -356,5 +437,5 @@ class QLoRA(LoRA):
             bnb_4bit_quant_type="nf4",
             bnb_4bit_use_double_quant=self.double_quantization,
             bnb_4bit_compute_dtype=getattr(torch, self.compute_dtype),
-            llm_int8_skip_modules=["model.visual", "lm_head"],  # matched from the start of a module's name
+            llm_int8_skip_modules=[*(f"model.{part}" for part in VISION_NAMES), "lm_head"],  # starts of modules' names
         )

@@ -1,5 +1,6 @@
 """Weights of a policy as files that transformers and PEFT load."""
 
+import inspect
 import json
 import shutil
 import tempfile
@@ -10,8 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 
-from remot.errors import ConfigError
+from remot.errors import CheckpointError, ConfigError
+from remot.files import cause_of
 from remot.models.adapter_folder import CONFIG_FILE, write_record
 from remot.models.inputs.chat_template import render_prompt
 from remot.models.loading import EMBEDDED_MODELS, ModelSource
@@ -70,18 +73,27 @@ def staged(folder: Path) -> Iterator[Path]:
     """A folder beside ``folder`` whose files are moved there once all are written: what is left early leaves nothing.
 
     Files of other names that are in ``folder`` stay.
+
+    Raises:
+        CheckpointError: If the disk does not take them.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    stage = None
     try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         yield stage
         folder.mkdir(exist_ok=True)
         for file in [path for path in stage.rglob("*") if path.is_file()]:
             target = folder / file.relative_to(stage)
             target.parent.mkdir(parents=True, exist_ok=True)
             file.replace(target)
+    except (OSError, SafetensorError) as error:
+        later = "to export it later: remot export --ckpt_path …/last.ckpt --out …"
+        msg = f"the policy could not be written to {folder}: {cause_of(error)}; {later}"
+        raise CheckpointError(msg) from error
     finally:
-        shutil.rmtree(stage, ignore_errors=True)
+        if stage is not None:
+            shutil.rmtree(stage, ignore_errors=True)
 
 
 def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) -> Path:
@@ -93,21 +105,24 @@ def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) ->
         if is_writer:
             state = policy.adaptation.merged_state(policy.model)
             with staged(folder) as stage:
-                _unquantised_shell(policy.core, state).save_pretrained(stage, state_dict=state)
+                _plain_shell(policy.core, state).save_pretrained(stage, state_dict=state)
                 policy.processor.save_pretrained(stage)
     return folder
 
 
-def _unquantised_shell(core: "PreTrainedModel", state: dict[str, torch.Tensor]) -> "PreTrainedModel":
-    """A model without weights whose configuration names no quantisation; ``core`` itself if it has none."""
-    if getattr(core.config, "quantization_config", None) is None:
+def _plain_shell(core: "PreTrainedModel", state: dict[str, torch.Tensor]) -> "PreTrainedModel":
+    """A model without weights, quantisation and wrapped experts; ``core`` itself if it has none of these."""
+    is_quantised = getattr(core.config, "quantization_config", None) is not None
+    if not is_quantised and not any(hasattr(module, "parameter_name") for module in core.modules()):
         return core
     settings = core.config.to_dict()
-    settings.pop("quantization_config")
+    settings.pop("quantization_config", None)
     config = type(core.config).from_dict(settings)
     config.dtype = next(iter(state.values())).dtype
     with torch.device("meta"):
-        return type(core)(config)
+        shell = type(core)(config)
+    shell.generation_config = core.generation_config
+    return shell
 
 
 def published_base(source: ModelSource, base_name: str | None = None) -> str:
@@ -151,7 +166,9 @@ def check_export(policy: "VLMPolicy", folder: Path, *, is_adapter: bool) -> Expo
     """
     from transformers import AutoModelForImageTextToText, AutoProcessor
 
-    inputs = _probe(AutoProcessor.from_pretrained(folder, local_files_only=True)).to(policy.device)
+    probe = _probe(AutoProcessor.from_pretrained(folder, local_files_only=True)).to(policy.device)
+    taken = inspect.signature(policy.core.forward).parameters.keys() - {"labels"}
+    inputs = {name: tensor for name, tensor in probe.items() if name in taken}
     with torch.no_grad():
         expected = policy.core(**inputs).logits.float()  # [1, L, V]
     name = policy.source.resolve() if is_adapter else str(folder)
@@ -177,5 +194,5 @@ def _probe(processor: Any) -> "BatchFeature":  # noqa: ANN401 (transformers' pro
     image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
     content = [{"type": "image"}, {"type": "text", "text": _PROBE_TEXT}]
     text = render_prompt(processor, [{"role": "user", "content": content}])
-    inputs: BatchFeature = processor(text=[text], images=[image], return_tensors="pt")
+    inputs: BatchFeature = processor(text=[text], images=[image], return_tensors="pt", return_mm_token_type_ids=True)
     return inputs

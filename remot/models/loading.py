@@ -16,8 +16,6 @@ from remot.models.inputs.chat_template import require_bounded_template
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel, ProcessorMixin
 
-    from remot.models.packing.attention import RowMask
-
 #: Models that ship inside the package.
 EMBEDDED_MODELS = ("remot-tiny",)
 
@@ -50,10 +48,9 @@ class ModelSource:
         pretrained: ``remot-tiny`` (inside the package), a folder, or a hub name in the local cache. A folder of trained
             LoRA adapters stands for its base model with these adapters: evaluation uses them, training continues them.
         dtype: Precision the weights are held in.
-        attention: Attention kernel. ``auto`` is SDPA over the parts of a packed row, and on a GPU FlexAttention if it
-            computes the same there with the first prompts; ``flex`` is FlexAttention for packed rows wherever it can
-            be; ``sdpa`` and ``eager`` are transformers' own over the dense mask of a whole row. Flash attention cannot
-            express the mask of packed completions.
+        attention: Attention kernel. ``auto`` is SDPA over the parts of a packed row, and reads a prompt's keys once for
+            all its completions in a decode step; ``flex``, once a kernel of its own, is the same. ``sdpa`` and
+            ``eager`` are transformers' own, which share no prompt: each completion stands behind a copy of it.
         random_weights: Keep the architecture and processor, start from random weights (seeded by the trainer).
         min_pixels: Smallest image area after resizing; None keeps the processor's own.
         max_pixels: Largest image area after resizing; None keeps the processor's own.
@@ -95,25 +92,13 @@ class ModelSource:
         adapter = self.adapter()
         return self.pretrained if adapter is None else adapter.base
 
-    def row_masks(self, device: torch.device, *, is_sharded: bool = False) -> "list[RowMask]":
-        """Kinds of attention masks for packed rows that this model supports, the best first.
-
-        FlexAttention's compiled kernel has not been tried with weights that are divided over processes.
-        """
-        from remot.models.packing.attention import RowMask
-
-        takes_blocks = self.attention == "flex" or (self.attention == "auto" and device.type == "cuda")
-        masks = [RowMask.BLOCKS] if takes_blocks and not is_sharded else []
-        masks += [RowMask.PARTS] if self.attention == "auto" else []
-        return [*masks, RowMask.DENSE]
-
     def load(self, quantization_config: "BitsAndBytesConfig | None" = None) -> LoadedModel:
         """Load model and processor.
 
         Raises:
             CheckpointError: If they are not there, are damaged or incomplete, or hold pickled weights only.
             ConfigError: If random weights are to be quantised, which transformers cannot, or take adapters that were
-                trained on others, or the model is of a family that takes images in another way than Qwen's.
+                trained on others, or the model is not built as transformers' image-text-to-text models are.
         """
         from safetensors import SafetensorError
         from transformers import AutoProcessor
@@ -177,16 +162,22 @@ class ModelSource:
         return model.eval()
 
     def _set_pixels(self, processor: "ProcessorMixin") -> None:
-        """Set the limits that are given; what Qwen's processors call edges are areas."""
+        """Set the limits that are given; what processors with a grid of patches call edges are areas."""
         videos = getattr(processor, "video_processor", None)
         of_parts = (
-            (processor.image_processor, self.min_pixels, self.max_pixels),
+            (getattr(processor, "image_processor", None), self.min_pixels, self.max_pixels),
             (videos, self.video_min_pixels, self.video_max_pixels),
         )
         for part, smallest, largest in of_parts:
             limits = {"shortest_edge": smallest, "longest_edge": largest}
             given = {name: limit for name, limit in limits.items() if limit is not None}
-            if part is not None:
+            if given and part is not None and not hasattr(part, "merge_size"):
+                msg = (
+                    f"model.policy.source: {self.pretrained} resizes images by {type(part).__name__}, which takes no "
+                    "areas in pixels: leave min_pixels, max_pixels, video_min_pixels and video_max_pixels out"
+                )
+                raise ConfigError(msg)
+            if given and part is not None:
                 part.size = {**dict(part.size), **given}
         if videos is not None and getattr(videos, "cap_pixels_per_frame", False) is None:
             videos.cap_pixels_per_frame = False  # today's default of transformers, which will change
@@ -212,13 +203,12 @@ def _require_files(folder: Path) -> None:
 
 def _require_family(model: "PreTrainedModel", name: str) -> None:
     """Attributes of a model that the passes use; missing ones are named before the run starts."""
-    parts = ("visual", "language_model", "get_rope_index", "get_image_features")
-    missing = [part for part in parts if not hasattr(model.model, part)]
-    if missing:
-        msg = (
-            f"{name!r} is a {type(model).__name__}, which has no {missing[0]}: choose a model that is built as "
-            "Qwen2.5-VL or Qwen3-VL"
-        )
+    kind = type(model).__name__
+    if model.config.is_encoder_decoder:
+        msg = f"{name!r} is a {kind}, whose text is written by a decoder over an encoder: choose a decoder-only model"
+        raise ConfigError(msg)
+    if not hasattr(model, "model") or model.get_output_embeddings() is None:
+        msg = f"{name!r} is a {kind}, which has no model below an output head: choose another model"
         raise ConfigError(msg)
 
 
@@ -228,8 +218,10 @@ def _with_token_ids(model: "PreTrainedModel", processor: "ProcessorMixin") -> Lo
     listed = generation_eos if isinstance(generation_eos, list) else [generation_eos]
     eos = dict.fromkeys(token for token in (tokenizer.eos_token_id, *listed) if token is not None)
     vocabulary = model.get_output_embeddings().weight.shape[0]
-    names = ("image_token_id", "video_token_id", "vision_start_token_id", "vision_end_token_id")
-    placeholders = {token for name in names if (token := getattr(config, name, None)) is not None}
+    kinds = ("image", "video", "audio", "vision_start", "vision_end", "boi", "eoi")
+    names = [f"{kind}_token_{key}" for kind in kinds for key in ("id", "index")]
+    held = (getattr(part, name, None) for part in (config, processor) for name in names)
+    placeholders = {token for token in held if isinstance(token, int) and 0 <= token < vocabulary}
     banned = sorted(placeholders | set(range(len(tokenizer), vocabulary)))
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
     return LoadedModel(model, processor, tuple(eos), int(pad), banned)

@@ -73,7 +73,9 @@ def estimate_memory(model: "PreTrainedModel") -> MemoryEstimate:
     )
 
 
-def halving(attempt: Callable[[int], Result], size: int, what: str, setting: str = "") -> tuple[Result, int]:
+def halving(
+    attempt: Callable[[int], Result], size: int, what: str, setting: str = "", *, may_retry: bool = True
+) -> tuple[Result, int]:
     """Call ``attempt`` for ``size`` prompts at a time, and once more for half as many if memory runs out.
 
     Args:
@@ -81,6 +83,7 @@ def halving(attempt: Callable[[int], Result], size: int, what: str, setting: str
         size: Of the first attempt.
         what: Named in the log, such as "decoding".
         setting: The key that sets the size, for the error.
+        may_retry: False for one attempt, where other processes wait for what this one does.
 
     Returns:
         The result, and the size it was made with.
@@ -91,8 +94,8 @@ def halving(attempt: Callable[[int], Result], size: int, what: str, setting: str
     try:
         return attempt(size), size
     except torch.OutOfMemoryError as error:
-        if size == 1:
-            error.add_note(f"while {what} one prompt: set {LAST_RESORTS}")
+        if size == 1 or not may_retry:
+            error.add_note(_advice(what, size, setting))
             raise
     # outside of the except clause, so that the failed attempt's tensors are no longer referred to
     _LOG.warning("out of memory while %s %d prompts at a time; trying %d: results stay", what, size, size // 2)
@@ -101,6 +104,10 @@ def halving(attempt: Callable[[int], Result], size: int, what: str, setting: str
     try:
         return attempt(size // 2), size // 2
     except torch.OutOfMemoryError as error:
-        less = f"{setting}: {max(1, size // 4)}" if setting and size > 3 else LAST_RESORTS
-        error.add_note(f"while {what} {size // 2} prompts: set {less}")
+        error.add_note(_advice(what, size // 2, setting))
         raise
+
+
+def _advice(what: str, size: int, setting: str) -> str:
+    less = f"{setting}: {max(1, size // 2)}" if setting and size > 1 else LAST_RESORTS
+    return f"while {what} {f'{size} prompts' if size > 1 else 'one prompt'}: set {less}"

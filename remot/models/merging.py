@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def adapted_layers(model: nn.Module) -> list[Any]:
@@ -22,16 +22,35 @@ def adapted_layers(model: nn.Module) -> list[Any]:
     embeddings with which it shares its weights.
     """
     from peft.tuners.lora import LoraLayer
+    from peft.utils.other import ModulesToSaveWrapper
 
     layers: list[Any] = [module for module in model.modules() if isinstance(module, LoraLayer)]
-    weights = [layer.get_base_layer().weight for layer in layers]
+    weights = [parameter_of(layer) for layer in layers]
     names = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
-    if torch.is_autocast_enabled("cpu"):
+    has_others = any(isinstance(module, ModulesToSaveWrapper) for module in model.modules())  # go with the adapters
+    if torch.is_autocast_enabled("cpu") or has_others:
         return []
     is_plain = all(
         weight.dtype is torch.float32 and weight.device.type == "cpu" and names[id(weight)] == 1 for weight in weights
     )
     return layers if is_plain else []
+
+
+def parameter_of(layer: Any) -> nn.Parameter:  # noqa: ANN401 (peft has no types)
+    """The frozen parameter below adapters: a linear layer's weight, or the weights of a layer's experts."""
+    parameter: nn.Parameter = getattr(layer.get_base_layer(), getattr(layer, "parameter_name", "weight"))
+    return parameter
+
+
+def merged_weight(layer: Any, weight: Tensor) -> Tensor:  # noqa: ANN401 (peft has no types)
+    """``weight`` of the layer below adapters with their update, in its precision."""
+    name = layer.active_adapters[0]
+    variant = getattr(layer, "lora_variant", {})
+    if name in variant:
+        merged: Tensor = variant[name].merge_safe(layer, name, weight)
+        return merged.to(weight.dtype)
+    delta: Tensor = layer.get_delta_weight(name)
+    return (weight.float() + delta.float()).to(weight.dtype)
 
 
 @contextlib.contextmanager
@@ -44,11 +63,10 @@ def merged_adapters(model: nn.Module, without_adapters: AbstractContextManager[N
     if not layers:
         yield
         return
-    weights = [layer.get_base_layer().weight for layer in layers]
+    weights = [parameter_of(layer) for layer in layers]
     kept = [weight.data for weight in weights]
     with torch.no_grad():
-        deltas = (layer.get_delta_weight(layer.active_adapters[0]) for layer in layers)
-        sums = [weight + delta for weight, delta in zip(kept, deltas, strict=True)]
+        sums = [merged_weight(layer, weight) for layer, weight in zip(layers, kept, strict=True)]
     try:
         for weight, merged in zip(weights, sums, strict=True):
             weight.data = merged

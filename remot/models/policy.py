@@ -7,7 +7,7 @@ Notation: P prompts, G completions, L prompt columns, T completion columns, H hi
 """
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,14 +15,15 @@ from torch import Tensor, nn
 
 from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
-from remot.models.inputs.processing import process_prompts, visual_features
+from remot.models.families import family_of
+from remot.models.families.whole import is_whole, next_whole, prefilled_whole, whole_states
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
-from remot.models.logprobs import token_logprobs
+from remot.models.logprobs import token_logprobs, token_logprobs_and_entropies
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
-from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
-from remot.models.packing.selection import Packing, PackingSelector, PrefixSharing, unmasked_layers
+from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
+from remot.models.parts import blocks
 from remot.models.reference import frozen_copy
 from remot.models.sharding import Sharding
 from remot.models.tokenization import PolicyTexts
@@ -32,9 +33,11 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
     from transformers import Cache, PreTrainedModel
 
+    from remot.models.packing.kv_cache import SharedPromptCache
+
 
 class VLMPolicy(nn.Module):
-    """A Qwen-style vision-language model with what post-training needs around it.
+    """A vision-language model with what post-training needs around it.
 
     Only passes that carry a gradient run in training mode, where layers recompute their activations and adapters drop
     inputs out; rollouts, references and evaluations never do, whatever mode a trainer has set.
@@ -45,8 +48,8 @@ class VLMPolicy(nn.Module):
         train_vision: Train the vision tower too. Off by default, as in the systems this library implements.
         gradient_checkpointing: Recompute activations in the backward pass to save memory.
         prefix_sharing: ``on`` computes a prompt once for all its completions, ``off`` once for each; ``auto`` compares
-            the two with the first prompts and shares if they agree, which they do for Qwen2.5-VL and Qwen3-VL. Models
-            whose layers carry a state, such as Qwen3.5's linear attention, are computed without sharing.
+            the two with the first prompts and shares if they agree. Models whose layers carry a state, as linear
+            attention does, or that are computed by their own forward pass alone, are computed without sharing.
         with_reference: Keep a reference policy to measure KL against. With adapters it costs nothing (they are
             switched off); with full weights it is a frozen copy.
         with_snapshot: Keep a reference that can be captured anew, see :mod:`remot.models.reference`, instead of the
@@ -69,7 +72,7 @@ class VLMPolicy(nn.Module):
     ) -> None:
         super().__init__()
         self.prefix_sharing = prefix_sharing
-        self._packing = PackingSelector()
+        self._sharing = SharingDecision()
         self.source = source
         self.adaptation = adaptation if adaptation is not None else FullWeights()
         adapter = source.adapter()
@@ -80,7 +83,8 @@ class VLMPolicy(nn.Module):
         self.processor = loaded.processor
         self.texts = PolicyTexts(loaded.processor, loaded.eos_token_ids)
         core = loaded.model
-        if prefix_sharing == "on" and (reason := unmasked_layers(core.config)):
+        self.family = family_of(core, loaded.processor, describe_source(source))
+        if prefix_sharing == "on" and (reason := why_not_shared(core.config)):
             msg = f"model.policy.prefix_sharing: on does not fit {source.pretrained}: {reason}; choose auto or off"
             raise ConfigError(msg)
         if gradient_checkpointing:
@@ -136,13 +140,13 @@ class VLMPolicy(nn.Module):
         """Short name of the base model."""
         return describe_source(self.source)
 
-    def row_masks(self) -> Sequence[RowMask]:
-        """Masks of packed rows that the attention implementation takes, the best first."""
-        return self.source.row_masks(self.device, is_sharded=self.sharding is not None)
+    def unshared_reason(self, encoded: EncodedPrompts) -> str | None:
+        """Why completions cannot share their prompt, as far as it is known without comparing; None if they may."""
+        return encoded.whole_reason or why_not_shared(self.core.config)
 
-    def packing(self, encoded: EncodedPrompts) -> Packing:
-        """How completions are computed, decided with the first prompts there are."""
-        return self._packing.of(self, encoded)
+    def shares_prompts(self, encoded: EncodedPrompts) -> bool:
+        """Whether a prompt is computed once for all its completions, decided with the first prompts there are."""
+        return self._sharing.of(self, encoded) and encoded.whole_reason is None
 
     @property
     def footprint(self) -> MemoryEstimate:
@@ -158,9 +162,8 @@ class VLMPolicy(nn.Module):
     def shard(self, mesh: "DeviceMesh") -> None:
         """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
         copies = (self.reference,) if self.snapshot is None else self.snapshot.copies
-        cores = [core.model for core in (self.core, *copies) if core is not None]
-        blocks = [block for core in cores for block in (*core.language_model.layers, *core.visual.blocks)]
-        self.sharding = Sharding(self, blocks, mesh)
+        cores = [core for core in (self.core, *copies) if core is not None]
+        self.sharding = Sharding(self, [block for core in cores for block in blocks(core)], mesh)
 
     @contextlib.contextmanager
     def gathered(self) -> Iterator[None]:
@@ -172,7 +175,7 @@ class VLMPolicy(nn.Module):
 
     def process(self, batch: PromptBatch) -> ProcessedPrompts:
         """Chat template, tokeniser and processors, once per prompt; see :func:`process_prompts`."""
-        return process_prompts(self.processor, self.core, batch)
+        return self.family.process(self.core, batch)
 
     def encode(self, prompts: ProcessedPrompts, *, use_reference: bool = False) -> EncodedPrompts:
         """Run the vision tower once, or the reference policy's; with gradient only where it is trained."""
@@ -182,7 +185,7 @@ class VLMPolicy(nn.Module):
             parts = [prompts] if size >= len(prompts) else [prompts.select(rows) for rows in slices]
             parts = [part for part in parts if bool(part.visual_mask.any())] or [prompts]
             with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
-                levels = [visual_features(model, part.images, part.videos, part.token_types) for part in parts]
+                levels = [self.family.features(model, part) for part in parts]
             return [torch.cat(level) for level in zip(*levels, strict=True)] if len(levels) > 1 else list(levels[0])
 
         if torch.is_grad_enabled() and self.train_vision:  # the micro-batch as a whole is made smaller
@@ -191,15 +194,14 @@ class VLMPolicy(nn.Module):
 
     # -- language model ------------------------------------------------------------------------------------------
 
-    def prefill(self, encoded: EncodedPrompts, room: int = 0) -> "tuple[Tensor, Cache]":
+    def prefill(self, encoded: EncodedPrompts) -> "tuple[Tensor, SharedPromptCache]":
         """Compute P prompts once.
 
         Returns:
-            The last real hidden state of each prompt [P, H], and the key-value cache with L columns and ``room`` more
-            for :meth:`decode_step`.
+            The last real hidden state of each prompt [P, H], and the key-value cache that their completions share.
         """
         with self._pass(with_gradient=False) as model:
-            return prefilled(model, encoded, room)
+            return prefilled(model, encoded)
 
     def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
         """Compute one prompt once, and copy what transformers' own cache holds for each of G completions.
@@ -208,66 +210,106 @@ class VLMPolicy(nn.Module):
             The last hidden state [G, H] and a cache of G rows.
         """
         with self._pass(with_gradient=False) as model:
+            if encoded.whole_reason is not None:
+                return prefilled_whole(model, encoded.prompts, num_completions)
             return prefilled_alone(model, encoded, num_completions)
 
-    def decode_step(self, token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache") -> Tensor:
+    def decode_step(self, token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:
         """Hidden states [P, G, H] after one more token of each of G completions, inside :meth:`evaluating`.
-
-        The completions of a prompt stay in its row and share its keys and values, which are read once for all of them.
 
         Args:
             token_ids: [P, G].
             position: [P] rotary position of the tokens.
-            allowed: [P, G, columns] bool, True for cache columns (these tokens' included) that each may attend to; None
-                for all of them.
-            cache: Key-value cache, extended in place.
+            cache: Key-value cache, extended in place: of :meth:`prefill`, opened for G completions, or with G = 1 of
+                :meth:`prefill_alone`.
         """
-        return next_states(self.core, token_ids, position, allowed, cache)
+        if is_whole(cache):
+            return next_whole(self.core, token_ids, position, cache)
+        return next_states(self.core, token_ids, position, cache)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
-        logits: Tensor = self.core.lm_head(hidden)
-        return logits.float() + self.logit_bias
+        logits: Tensor = self.family.head(self.core)(hidden)
+        return logits.float().add_(self.logit_bias)  # as large as a vocabulary: no second copy
 
     def completion_logprobs(
         self,
         encoded: EncodedPrompts,
         completion_ids: Tensor,
+        wanted: Tensor | None = None,
         *,
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """Log-probability [P, G, T] of every completion token, each prompt computed once if that is exact.
+        """Log-probability [P, G, T] of completion tokens, each prompt computed once if that is exact.
 
         Where there are several processes, all of them must make the first such pass.
 
         Args:
             encoded: P prompts.
             completion_ids: [P, G, T], padded with any valid id.
+            wanted: [P, G, T] bool, True for tokens whose log-probability is wanted; the others get 0, and prompts and
+                completions without any are not computed. All if it is None or holds no True.
             temperature: The one the completions were sampled with.
             use_reference: Take the reference policy instead.
         """
-        packing = self._packing.common(self, encoded)
-        return self.scored(encoded, completion_ids, packing, temperature=temperature, use_reference=use_reference)
+        shares = self._sharing.common(self, encoded)
+        return self.scored(
+            encoded,
+            completion_ids,
+            wanted,
+            shares_prompts=shares,
+            temperature=temperature,
+            use_reference=use_reference,
+        )
 
     def scored(
         self,
         encoded: EncodedPrompts,
         completion_ids: Tensor,
-        packing: Packing,
+        wanted: Tensor | None = None,
         *,
+        shares_prompts: bool,
         temperature: float = 1.0,
         use_reference: bool = False,
     ) -> Tensor:
-        """As :meth:`completion_logprobs`, with the given packing."""
+        """As :meth:`completion_logprobs`, with prompts shared or not."""
+        if wanted is None or not bool(wanted.any()):
+            wanted = torch.ones_like(completion_ids, dtype=torch.bool)
         with self._pass(use_reference=use_reference) as model:
-            if packing.shares_prompt:
-                hidden = packed_states(model, encoded, completion_ids, packing.row_mask)
-            else:
-                hidden = separate_states(model, encoded, completion_ids)
-            targets, bias = completion_ids.reshape(-1), self.logit_bias
-            flat = token_logprobs(hidden, targets, model.lm_head, logit_bias=bias, temperature=temperature)
-        return flat.view(completion_ids.shape)
+            hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares_prompts)
+            head, targets, bias = self.family.head(model), completion_ids[wanted], self.logit_bias
+            logprobs = token_logprobs(hidden, targets, head, logit_bias=bias, temperature=temperature)
+        return logprobs.new_zeros(wanted.shape).masked_scatter(wanted, logprobs)
+
+    def scored_with_entropies(
+        self, encoded: EncodedPrompts, completion_ids: Tensor, wanted: Tensor | None = None, *, temperature: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
+        """As :meth:`completion_logprobs`, and the entropy [P, G, T] in nats of what each token was drawn from."""
+        shares = self._sharing.common(self, encoded)
+        if wanted is None or not bool(wanted.any()):
+            wanted = torch.ones_like(completion_ids, dtype=torch.bool)
+        with self._pass() as model:
+            hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares)
+            head, targets, bias = self.family.head(model), completion_ids[wanted], self.logit_bias
+            both = token_logprobs_and_entropies(hidden, targets, head, logit_bias=bias, temperature=temperature)
+        logprobs, entropies = (part.new_zeros(wanted.shape).masked_scatter(wanted, part) for part in both)
+        return logprobs, entropies
+
+    def _predicting_states(
+        self,
+        model: "PreTrainedModel",
+        encoded: EncodedPrompts,
+        completion_ids: Tensor,
+        wanted: Tensor,
+        *,
+        shares_prompts: bool,
+    ) -> Tensor:
+        """Hidden states [number of True in ``wanted`` [P, G, T], H] from which those tokens are predicted."""
+        if encoded.whole_reason is not None:
+            return whole_states(model, encoded.prompts, completion_ids)[wanted.flatten()]
+        states = packed_states if shares_prompts else separate_states
+        return states(model, encoded, completion_ids, wanted)
 
     # -- modes ---------------------------------------------------------------------------------------------------
 

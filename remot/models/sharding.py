@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from torch.distributed.device_mesh import DeviceMesh
 
 #: Methods of a policy that compute with sharded weights; all others run where they are gathered.
-PASSES = ("encode", "scored")
+PASSES = ("encode", "scored", "scored_with_entropies")
 
 
 class Sharding:

@@ -1,78 +1,24 @@
 """Sizes of a model before its weights are there, from its configuration or from a table, and the memory they take."""
 
 import math
-from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
 
-from remot.models.adapters import LANGUAGE_BLOCKS, Adaptation, FullWeights
+from remot.models.adapters import Adaptation, FullWeights
+from remot.models.families.names import PIXELS, PUBLISHED
 from remot.models.loading import ModelSource
 from remot.models.memory import MemoryEstimate, estimate_memory
+from remot.models.parts import block_lists
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 #: Bytes of a weight in NF4: 4 bits, and a constant of 8 bits (with double quantisation) for each block of 64.
 NF4_BYTES = 0.5 + 1 / 64
-
-_QWEN3_VL_4B: dict[str, Any] = {
-    "model_type": "qwen3_vl",
-    "tie_word_embeddings": True,
-    "text_config": {
-        "hidden_size": 2560,
-        "intermediate_size": 9728,
-        "num_hidden_layers": 36,
-        "num_attention_heads": 32,
-        "num_key_value_heads": 8,
-        "head_dim": 128,
-        "vocab_size": 151_936,
-        "max_position_embeddings": 262_144,
-        "tie_word_embeddings": True,
-    },
-    "vision_config": {
-        "depth": 24,
-        "hidden_size": 1024,
-        "num_heads": 16,
-        "intermediate_size": 4096,
-        "patch_size": 16,
-        "out_hidden_size": 2560,
-        "deepstack_visual_indexes": [5, 11, 17],
-    },
-}
-#: ``config.json`` of the models that the packaged recipes name, for machines without them. With these transformers
-#: makes 4,437,815,808 and 8,292,166,656 parameters, as published on the models' pages.
-PUBLISHED: Mapping[str, dict[str, Any]] = {
-    "Qwen/Qwen3-VL-4B-Thinking": _QWEN3_VL_4B,
-    "Qwen/Qwen3-VL-4B-Instruct": _QWEN3_VL_4B,
-    "Qwen/Qwen2.5-VL-7B-Instruct": {
-        "model_type": "qwen2_5_vl",
-        "tie_word_embeddings": False,
-        "text_config": {
-            "hidden_size": 3584,
-            "intermediate_size": 18_944,
-            "num_hidden_layers": 28,
-            "num_attention_heads": 28,
-            "num_key_value_heads": 4,
-            "vocab_size": 152_064,
-            "max_position_embeddings": 128_000,
-            "tie_word_embeddings": False,
-        },
-        "vision_config": {
-            "depth": 32,
-            "hidden_size": 1280,
-            "num_heads": 16,
-            "intermediate_size": 3420,
-            "patch_size": 14,
-            "out_hidden_size": 3584,
-        },
-    },
-}
-#: Areas in pixels that the published processors bound images to, by family.
-_PIXELS = {"qwen3_vl": (65_536, 16_777_216), "qwen2_5_vl": (3_136, 12_845_056)}
 
 
 @dataclass(frozen=True)
@@ -138,7 +84,7 @@ def model_sizes(
         memory = replace(estimate_memory(model), recomputes=recomputes)
         chosen.freeze(model, train_vision=train_vision)
         trained = [p for p in chosen.wrap(model).parameters() if p.requires_grad]
-    text, vision = config.get_text_config(), config.vision_config
+    text, vision = config.get_text_config(), getattr(config, "vision_config", None)
     return ModelSizes(
         memory=memory,
         num_parameters=num_parameters,
@@ -147,10 +93,16 @@ def model_sizes(
         quantised_bytes=quantised_bytes,
         trained_bytes=sum(parameter.numel() * parameter.element_size() for parameter in trained),
         max_positions=getattr(text, "max_position_embeddings", None),
-        visual_side=vision.patch_size * vision.spatial_merge_size,
-        pixels=_PIXELS.get(config.model_type, (1, 2**31)),
+        visual_side=_patch_side(vision) * getattr(vision, "spatial_merge_size", 1),
+        pixels=PIXELS.get(config.model_type, (1, 2**31)),
         known_from=known_from,
     )
+
+
+def _patch_side(vision: "PreTrainedConfig | None") -> int:
+    """Side of a patch in pixels; 1 where a family does not name it."""
+    side = getattr(vision, "patch_size", 1)
+    return int(side[0] if isinstance(side, list | tuple) else side)
 
 
 def _configuration(source: ModelSource) -> "tuple[PreTrainedConfig, str] | None":
@@ -165,14 +117,11 @@ def _configuration(source: ModelSource) -> "tuple[PreTrainedConfig, str] | None"
     return AutoConfig.for_model(**held), f"a table of this library, as config.json of {source.base} is not here"
 
 
-def _weight_bytes(model: nn.Module) -> tuple[int, int]:
+def _weight_bytes(model: "PreTrainedModel") -> tuple[int, int]:
     """Bytes of the weights as they are, and with the linear layers of the language blocks in 4 bits."""
     total = sum(parameter.numel() * parameter.element_size() for parameter in model.parameters())
-    linear = [
-        module.weight
-        for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and f".{LANGUAGE_BLOCKS}." in f".{name}"
-    ]
+    lists = block_lists(model, with_vision=False).values()
+    linear = [module.weight for held in lists for module in held.modules() if isinstance(module, nn.Linear)]
     saved = sum(weight.numel() * (weight.element_size() - NF4_BYTES) for weight in linear)
     return total, total - round(saved)
 
@@ -191,7 +140,7 @@ def has_weights(source: ModelSource) -> bool:
 
 
 def visual_tokens(height: int, width: int, side: int, pixels: tuple[int, int]) -> int:
-    """Visual tokens of an image as Qwen's processors resize it: both sides to a multiple of a token's, area bounded.
+    """Visual tokens of an image as processors with patches resize it: sides to a multiple of a token's, area bounded.
 
     Args:
         height: Of the image in pixels.

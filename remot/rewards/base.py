@@ -2,6 +2,7 @@
 
 import logging
 import math
+import os
 import threading
 import traceback
 from abc import ABC, abstractmethod
@@ -23,6 +24,8 @@ from remot.terminal import printable
 MAX_REASON_CHARS, MAX_SHOWN_CHARS, MAX_NAMED_PROMPTS = 300, 120, 4
 #: A reward that computes for so long is reported.
 REPORT_SECONDS = 60.0
+#: Exit code of a process that a reward forks and that does not end within it.
+FORKED = 70
 
 _LOG = logging.getLogger(__name__)
 
@@ -164,10 +167,12 @@ class ReferenceReward(Reward):
         """Score a flat list of B completions; NaN where the reward is not applicable, which is no success."""
         check_lengths(completions, questions)
         keys = (self.name, *self.extra_parts)
-        rows = [
-            self._row(self.score(text[:MAX_COMPLETION_CHARS], reference_of(question)), keys)
-            for text, question in zip(completions, questions, strict=True)
-        ]
+        rows = []
+        for text, question in zip(completions, questions, strict=True):
+            scored = self.score(text[:MAX_COMPLETION_CHARS], reference_of(question))
+            if not isinstance(scored, Mapping):
+                scored = dict.fromkeys(keys, math.nan) if scored is None else {self.name: scored}
+            rows.append([scored.get(key) for key in keys])
         parts = {key: as_column(f"part {key}", [row[column] for row in rows]) for column, key in enumerate(keys)}
         total = parts[self.name]
         judged = parts[self.success_part or self.name]
@@ -175,13 +180,6 @@ class ReferenceReward(Reward):
         success = ~judged.isnan() if self.success_at is None else judged >= self.success_at
         is_judged = ~judged.isnan() & (self.success_at is not None)
         return RewardOutput(total=total, parts=parts, success=success, judged=is_judged)
-
-    def _row(self, scored: float | Mapping[str, float] | None, keys: tuple[str, ...]) -> list[float | None]:
-        if scored is None:
-            return [math.nan] * len(keys)
-        if isinstance(scored, Mapping):
-            return [scored.get(key) for key in keys]
-        return [scored, *[None] * (len(keys) - 1)]
 
 
 class WrapperReward(Reward):
@@ -213,13 +211,15 @@ class WrapperReward(Reward):
 
 
 @contextmanager
-def _default_dtype(dtype: torch.dtype) -> Iterator[None]:
-    before = torch.get_default_dtype()
+def _torch_defaults(dtype: torch.dtype) -> Iterator[None]:
+    """Computes with that dtype, and undoes what a reward has set for the whole process."""
+    before, has_gradient = torch.get_default_dtype(), torch.is_grad_enabled()
     torch.set_default_dtype(dtype)
     try:
         yield
     finally:
         torch.set_default_dtype(before)
+        torch.set_grad_enabled(has_gradient)
 
 
 def scored_by(
@@ -246,14 +246,15 @@ def scored_by(
         raise RewardError(msg, reason="reward") from error
     except (RemotError, MemoryError, torch.OutOfMemoryError):
         raise
-    except Exception as error:
-        culprit = _culprit(reward, *inputs, type(error))
-        msg = f"{name} raised {type(error).__name__}: {_where(error)}{culprit}"
-        raise RewardError(msg, reason="reward") from error
-    except SystemExit as error:
-        if type(error) is not SystemExit:  # a signal ends the run while the reward computes
+    except BaseException as error:  # also GeneratorExit, and what a library derives from BaseException
+        is_signal = isinstance(error, SystemExit) and type(error) is not SystemExit
+        if is_signal or isinstance(error, KeyboardInterrupt):  # which end the run while the reward computes
             raise
-        msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
+        if isinstance(error, SystemExit):
+            msg = f"{name} called sys.exit({error.code}), expected a RewardOutput"
+        else:
+            culprit = _culprit(reward, *inputs, type(error)) if isinstance(error, Exception) else ""
+            msg = f"{name} raised {type(error).__name__}: {_where(error)}{culprit}"
         raise RewardError(msg, reason="reward") from error
     if (came := _came(output)) != len(completions):
         expected = "a RewardOutput" if isinstance(came, str) else "one number for each"
@@ -299,13 +300,19 @@ def _report_slow(prompts: str) -> None:
 def _called(
     reward: Reward, completions: Sequence[str], questions: Sequence[Question], num_tokens: Sequence[int] | None
 ) -> RewardOutput:
-    with _default_dtype(torch.float32):
-        if num_tokens is None:
-            return reward(completions, questions)
-        return reward.rate(completions, questions, num_tokens)
+    process = os.getpid()
+    try:
+        with _torch_defaults(torch.float32):
+            if num_tokens is None:
+                return reward(completions, questions)
+            return reward.rate(completions, questions, num_tokens)
+    finally:
+        if os.getpid() != process:  # forked by the reward: two processes would train in one folder
+            _LOG.warning("the reward %s forked a process that did not end within it; it is ended", name_of(reward))
+            os._exit(FORKED)
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """What was raised, and the line that raised it."""
     text = printable(" ".join(str(error).split()))[:MAX_REASON_CHARS]
     frames = traceback.extract_tb(error.__traceback__)

@@ -33,7 +33,11 @@ def trl_reward(reward: Reward) -> Callable[..., list[float | None]]:
     """
 
     def function(completions: Sequence[Any], **columns: Any) -> list[float | None]:  # noqa: ANN401 (TRL's)
-        texts = [_text(completion) for completion in completions]
+        texts = []
+        for completion in completions:  # what the model said: the last message of a conversation, or the text
+            content = completion if isinstance(completion, str) else completion[-1]["content"]
+            parts = [{"text": content}] if isinstance(content, str) else content
+            texts.append("".join(part.get("text") or "" for part in parts))
         held = [key for key in (*COLUMNS, "task", "id") if columns.get(key)]
         questions = [_question(f"row {k}", {key: columns[key][k] for key in held}) for k in range(len(texts))]
         ids = columns.get("completion_ids")
@@ -44,12 +48,6 @@ def trl_reward(reward: Reward) -> Callable[..., list[float | None]]:
     return function
 
 
-def _text(completion: Any) -> str:  # noqa: ANN401 (a text, or messages)
-    """What the model said: the last message of a conversation, or the text."""
-    content = completion if isinstance(completion, str) else completion[-1]["content"]
-    return content if isinstance(content, str) else "".join(part.get("text") or "" for part in content)
-
-
 def _question(where: str, row: Mapping[str, Any]) -> Question:
     """The question that a row's columns describe."""
     held = next((key for key in COLUMNS if row.get(key)), None)
@@ -57,9 +55,14 @@ def _question(where: str, row: Mapping[str, Any]) -> Question:
         msg = f"{where}: none of the columns {', '.join(COLUMNS)} says what is right; keep them in the data set"
         raise AnnotationError(msg, reason="missing")
     facts = _plain(row[held]) if held == "remot" else {}
-    value: object = {held: row[held]}
-    if held == "remot":
-        value = _reference_of(facts)
+    value: Any = {held: row[held]}
+    if held == "remot":  # the reference of a line of prompts.jsonl, and its slots with the attributes of their labels
+        about = {tuple(label["pair"]): label for label in facts.get("labels") or ()}
+        value = dict(facts.get("reference") or {})
+        for slot in facts.get("slots") or ():
+            label = about[tuple(slot["pair"])]
+            named = {key: label.get(key, "") for key in ("attribute", "subject")}
+            value.setdefault("slots", []).append(slot | named)
     elif held == "reference":
         value = _json_value(where, row[held])
     reference, slots = reference_from(f"{where}: {held}", value)
@@ -75,14 +78,6 @@ def _json_value(where: str, text: str) -> object:
         msg = f"{where}: the column reference is no JSON ({error})"
         raise AnnotationError(msg) from error
     return value
-
-
-def _reference_of(facts: Mapping[str, Any]) -> dict[str, Any]:
-    """The reference of a line of ``prompts.jsonl``: its own, and its slots with the attributes of their labels."""
-    about = {tuple(label["pair"]): label for label in facts.get("labels") or ()}
-    keys = ("attribute", "subject")
-    slots = [slot | {key: about[tuple(slot["pair"])].get(key, "") for key in keys} for slot in facts.get("slots") or ()]
-    return (facts.get("reference") or {}) | ({"slots": slots} if slots else {})
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 (JSON)

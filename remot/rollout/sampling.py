@@ -120,8 +120,8 @@ def inverse_of_cumulative(weights: Tensor, cumulative: Tensor, uniforms: Tensor)
     cumulative weights may rise at a token of weight 0, or fall. Such a token is never returned: the likeliest is.
 
     Args:
-        weights: [B, V] float64, none negative, not all 0 in a row.
-        cumulative: [B, V] their cumulative sum.
+        weights: [B, V], none negative, not all 0 in a row.
+        cumulative: [B, V] float64, their cumulative sum.
         uniforms: [B] in [0, 1).
     """
     target = uniforms.to(cumulative)[:, None] * cumulative[:, -1:]
@@ -145,13 +145,13 @@ def draw(logits: Tensor, uniforms: Tensor, settings: SamplingSettings) -> tuple[
         the one the scoring pass computes. Greedy decoding reports those of temperature 1.
     """
     temperature = 1.0 if settings.is_greedy else settings.temperature
-    scores = logits / temperature  # [B, V]
+    scores = logits if temperature == 1 else logits / temperature  # [B, V]
     logprobs = torch.log_softmax(scores, dim=-1)
     if settings.is_greedy:
         tokens = logits.argmax(-1)
     else:
-        weights = logprobs.exp().double()
+        weights = logprobs.exp()
         if settings.truncates:
             weights = weights * truncation_mask(scores, settings)
-        tokens = inverse_of_cumulative(weights, weights.cumsum(-1), uniforms)
+        tokens = inverse_of_cumulative(weights, weights.cumsum(-1, dtype=torch.float64), uniforms)
     return tokens, logprobs.gather(-1, tokens[:, None])[:, 0]

@@ -43,9 +43,8 @@ class GradientAccumulator:
             return totals
 
         size = self._size(prepared)
-        if is_distributed():  # the others would wait for backward passes that one process makes twice
-            return attempt(size)
-        totals, used = halving(attempt, size, "training on", _SETTING)
+        # Other processes would wait for backward passes that one makes twice.
+        totals, used = halving(attempt, size, "training on", _SETTING, may_retry=not is_distributed())
         if used < size:
             self.most_micro_batch_prompts = used
         return totals

@@ -7,7 +7,7 @@ from typing import Any
 
 import lightning
 
-from remot.distributed import all_gather_objects
+from remot.distributed import all_gather_objects, is_first_process
 from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_batch, judged_by_all
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion
@@ -73,7 +73,7 @@ class AnsweringModule(lightning.LightningModule):
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=self.global_rank == 0)
+        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=is_first_process())
 
     # -- held-out prompts ----------------------------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ from remot.strategies.distributed import (
     clip_gradients,
     is_deepspeed,
 )
+from remot.strategies.dpo.objective import DPOObjective
 from remot.strategies.evaluation import AnsweringModule
 from remot.strategies.finite import (
     BegunStep,
@@ -61,7 +62,7 @@ MAX_KEPT_BYTES = 2**30
 
 
 class PostTrainingModule(AnsweringModule):
-    """Post-trains a vision-language policy by SFT, GRPO or a schedule of both.
+    """Post-trains a vision-language policy by SFT, GRPO, DPO or a schedule of two of them.
 
     One training step is one batch of prompts: everything without gradient is done once, then the optimiser makes one
     or more updates over micro-batches that never split a group. The optimiser step names the randomness, so a run
@@ -85,6 +86,7 @@ class PostTrainingModule(AnsweringModule):
         max_skipped_in_a_row: This many steps in a row that are not finite end the run with a ``NonFiniteError``.
         evaluation: How validate, test and predict decode.
         seed: Names the rollout noise. The command line sets it from ``seed_everything``.
+        dpo: The objective over pairs of responses.
     """
 
     def __init__(  # noqa: PLR0913 (one argument per key of the configuration)
@@ -101,11 +103,11 @@ class PostTrainingModule(AnsweringModule):
         max_skipped_in_a_row: int = 3,
         evaluation: EvaluationSettings | None = None,
         seed: int = 0,
+        dpo: DPOObjective | None = None,
     ) -> None:
         require_optional(policy=(policy, PolicySettings), strategy=(strategy, Strategy), sft=(sft, SFTObjective))
-        require_optional(
-            grpo=(grpo, GRPOObjective), rollout=(rollout, RolloutSettings), evaluation=(evaluation, EvaluationSettings)
-        )
+        require_optional(grpo=(grpo, GRPOObjective), dpo=(dpo, DPOObjective), rollout=(rollout, RolloutSettings))
+        require_optional(evaluation=(evaluation, EvaluationSettings))
         grpo = grpo if grpo is not None else GRPOObjective()
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
@@ -123,7 +125,11 @@ class PostTrainingModule(AnsweringModule):
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
-        self.objectives: Mapping[str, Objective] = {"SFT": sft if sft is not None else SFTObjective(), "GRPO": grpo}
+        self.objectives: Mapping[str, Objective] = {
+            "SFT": sft if sft is not None else SFTObjective(),
+            "GRPO": grpo,
+            "DPO": dpo if dpo is not None else DPOObjective(),
+        }
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
         self.micro_batch_prompts = micro_batch_prompts
@@ -180,7 +186,7 @@ class PostTrainingModule(AnsweringModule):
             base = self.policy_settings.source.adapter() is not None
             what = f"{self.base_model} without the adapter" if base else self.base_model
         else:
-            what = "the policy as it is when a phase of GRPO begins"
+            what = "the policy as it is when the phase begins"
         return f"{what} (model.strategy.reference: {self.strategy.reference})"
 
     def configure_optimizers(self) -> OptimizerLRScheduler:

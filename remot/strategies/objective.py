@@ -79,6 +79,7 @@ class PreparedStep:
     num_updates: int  # optimiser updates to make from it
     micro_losses: MicroLosses
     micro_batch_prompts: int  # prompts of a micro-batch that it was prepared for
+    shape: tuple[int, int, int, int]  # P prompts of L columns with G completions of T tokens, padding included
     #: How many losses it yields for a size; processes exchange gradients with the last one.
     num_micro_losses: Callable[[int], int]
     metrics: Mapping[str, float] = field(default_factory=dict)  # numbers to log
@@ -111,21 +112,16 @@ class Objective(ABC):
         """Do the part of the step that needs no gradient; ``micro_batch_prompts`` changes memory, never results."""
 
 
-def planned_micro_batch(
-    policy: VLMPolicy, wanted: MicroBatchPrompts, num_columns: int, completions: Sequence[int]
-) -> int:
+def planned_micro_batch(policy: VLMPolicy, wanted: MicroBatchPrompts, shape: tuple[int, int, int, int]) -> int:
     """Prompts of a micro-batch: the number ``wanted``, or what fits.
 
     Args:
         policy: The policy being trained.
         wanted: A number, or ``auto``.
-        num_columns: L, columns of the prompts.
-        completions: P prompts, G completions, T tokens.
+        shape: P prompts of L columns with G completions of T tokens.
     """
-    num_prompts, num_completions, num_tokens = completions
     if wanted != "auto":
-        return min(wanted, num_prompts)  # half of more than there are would be no less
-    shape = (num_prompts, num_columns, num_completions, num_tokens)
+        return min(wanted, shape[0])  # half of more than there are would be no less
     planned = plan_micro_batch(policy.footprint, free_bytes(policy.device), shape)
     return least_over_processes(planned, policy.device)  # all must make the same number of backward passes
 

@@ -45,8 +45,8 @@ def first_fault(
 ) -> str:
     """Where a step first holds a number that is not finite; "" if it holds none.
 
-    The order is that of the step: weights, log-probabilities of the rollout, rewards, advantages, then prompt by prompt
-    the log-probabilities and terms of the loss, and gradients. Nothing is updated.
+    The order is that of the step: weights, log-probabilities of the rollout, advantages, then prompt by prompt the
+    log-probabilities and terms of the loss, and gradients. Nothing is updated.
 
     Args:
         module: With the weights the step began with.
@@ -62,23 +62,21 @@ def first_fault(
     address = StepAddress(module.seed, step, source, module.rollout_engine)
     with FirstModule(policy.model) as first:
         prepared = module.objectives[phase].prepare(policy, batch, address, 1)
+        losses, where = prepared.micro_losses, ""
         names = [question.prompt_id for question in batch.questions]
-        where = next(_before_losses(prepared, names), "") or next(_of_losses(module, prepared, names), "")
+        if isinstance(losses, GroupLosses):  # some of its prompts may have been drawn again
+            names, where = losses.prompt_ids, next(_before_losses(losses), "")
+        where = where or next(_of_losses(module, prepared, names), "")
     return f"{where}; the first module with such an output is {first.name}" if where and first.name else where
 
 
-def _before_losses(prepared: PreparedStep, names: list[str]) -> Iterator[str]:
-    losses = prepared.micro_losses
-    if isinstance(losses, GroupLosses):
-        for row, column, token in _places(losses.rollout.logprobs, losses.rollout.completion_mask):
-            yield f"the log-probability of token {token} of completion {column} in the rollout of prompt {names[row]}"
-    for sample in prepared.samples:
-        for number, parts in enumerate(sample.rewards):
-            if not torch.isfinite(torch.tensor(parts["total"])):
-                yield f"the reward {parts['total']} of completion {number} of prompt {names[sample.prompt_index]}"
-    if isinstance(losses, GroupLosses):
-        for row, column in _places(losses.advantages):
-            yield f"the advantage of completion {column} of prompt {names[row]}"
+def _before_losses(losses: GroupLosses) -> Iterator[str]:
+    """Rewards are left out: they are finite, or NaN where one does not apply, which is no fault."""
+    for row, column, token in _places(losses.rollout.logprobs, losses.mask):
+        where = f"completion {column} in the rollout of prompt {losses.prompt_ids[row]}"
+        yield f"the log-probability of token {token} of {where}"
+    for row, column in _places(losses.advantages):
+        yield f"the advantage of completion {column} of prompt {losses.prompt_ids[row]}"
 
 
 def _of_losses(module: PostTrainingModule, prepared: PreparedStep, names: list[str]) -> Iterator[str]:

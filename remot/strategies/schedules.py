@@ -2,19 +2,19 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from remot.errors import ConfigError
 
-Phase = Literal["SFT", "GRPO"]
+Phase = Literal["SFT", "GRPO", "DPO"]
 
-#: The policy that KL is measured against: the model without adapters, or the policy when the GRPO phase began. Full
+#: The policy that KL is measured against: the model without adapters, or the policy when the phase began. Full
 #: weights have no adapters, so that ``base`` is the model as it was loaded.
 KLReference = Literal["base", "phase_start"]
 
 
 class Strategy(ABC):
-    """For each optimiser step whether it is supervised or reinforced, and what the reference of its KL is."""
+    """For each optimiser step its objective, and what the reference of its KL is."""
 
     reference: KLReference = "base"
 
@@ -27,10 +27,11 @@ class Strategy(ABC):
 
         Updates of a rollout end with its phase, so that a run comes to every step at which a phase begins.
         """
-        if self.reference == "base" or self.phase(step) == "SFT":
+        phase = self.phase(step)
+        if self.reference == "base" or phase == "SFT":
             return None
         start = step
-        while start > 0 and self.phase(start - 1) == "GRPO":
+        while start > 0 and self.phase(start - 1) == phase:
             start -= 1
         return start
 
@@ -73,7 +74,24 @@ class GRPO(Strategy):
         return "GRPO"
 
 
-class SFTThenGRPO(Strategy):
+class _SFTThen(Strategy):
+    """A supervised warm-up, then another phase."""
+
+    then: ClassVar[Phase]
+
+    def __init__(self, sft_steps: int = 20, reference: KLReference = "phase_start") -> None:
+        if sft_steps < 1:
+            msg = f"sft_steps must be at least 1, got {sft_steps}; for no warm-up choose the strategy {self.then}"
+            raise ConfigError(msg)
+        self.sft_steps = sft_steps
+        self.reference = reference
+
+    def phase(self, step: int) -> Phase:
+        """SFT for the first ``sft_steps`` steps."""
+        return "SFT" if step < self.sft_steps else self.then
+
+
+class SFTThenGRPO(_SFTThen):
     """A supervised warm-up, then reinforcement.
 
     Args:
@@ -83,17 +101,37 @@ class SFTThenGRPO(Strategy):
     """
 
     phases = ("SFT", "GRPO")
+    then = "GRPO"
 
-    def __init__(self, sft_steps: int = 20, reference: KLReference = "phase_start") -> None:
-        if sft_steps < 1:
-            msg = f"sft_steps must be at least 1, got {sft_steps}; for no warm-up choose the strategy GRPO"
-            raise ConfigError(msg)
-        self.sft_steps = sft_steps
-        self.reference = reference
 
-    def phase(self, step: int) -> Phase:
-        """SFT for the first ``sft_steps`` steps."""
-        return "SFT" if step < self.sft_steps else "GRPO"
+class SFTThenDPO(_SFTThen):
+    """A supervised warm-up, then preference optimisation.
+
+    Args:
+        sft_steps: Optimiser steps of supervised fine-tuning before the first of DPO.
+        reference: What DPO is tied to: the policy that SFT has made (``phase_start``, as in the paper), or the ``base``
+            model.
+    """
+
+    phases = ("SFT", "DPO")
+    then = "DPO"
+
+
+@dataclass(frozen=True)
+class DPO(Strategy):
+    """Direct preference optimisation only (arXiv 2305.18290).
+
+    Args:
+        reference: What DPO is tied to: the ``base`` model, or the policy as the run began with it (``phase_start``).
+    """
+
+    phases = ("DPO",)
+
+    reference: KLReference = "base"
+
+    def phase(self, step: int) -> Phase:  # noqa: ARG002
+        """Always DPO."""
+        return "DPO"
 
 
 class AlternatingSFTGRPO(Strategy):

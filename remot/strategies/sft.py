@@ -33,6 +33,7 @@ class SFTObjective(Objective):
             after it; ``response`` on the reasoning, the tags and the end of turn too.
         letter_weight: Adds this many times the mean over all option letters of the response, those that stand alone in
             the reasoning too, so that a long reasoning does not drown the few letters.
+        weigh_by_probability: Multiply the loss of each token by its probability, held constant (DFT, arXiv 2508.05629).
         answer_noise: Share of letters replaced by one drawn uniformly from the question's. Above 0 only to make a
             base model that perceives well and answers with low confidence, such as remot-tiny.
         answer_bias: Share of letters replaced by ``A``: the position bias of large models (arXiv 2309.03882). For the
@@ -41,6 +42,7 @@ class SFTObjective(Objective):
 
     loss_on: Literal["answer", "response"] = "answer"
     letter_weight: float = 0.0
+    weigh_by_probability: bool = False
     answer_noise: float = 0.0
     answer_bias: float = 0.0
 
@@ -64,20 +66,23 @@ class SFTObjective(Objective):
         prompts = policy.process(batch)
         encoded = None if policy.train_vision else policy.encode(prompts)
         num_targets, num_letters = (mean_over_processes(float(m.sum()), policy.device) for m in (mask, on_letters))
-        size = planned_micro_batch(policy, micro_batch_prompts, prompts.input_ids.shape[1], token_ids.shape)
+        shape = (len(batch), prompts.input_ids.shape[1], 1, token_ids.shape[-1])
+        size = planned_micro_batch(policy, micro_batch_prompts, shape)
 
         def micro_losses(micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
             for rows in micro_slices(len(batch), micro_batch_prompts or size):
                 part = encoded.select(rows) if encoded is not None else policy.encode(prompts.select(rows))
-                logprobs = policy.completion_logprobs(part, token_ids[rows])
-                output = sft_loss(logprobs, mask[rows], normalizer=num_targets)
-                letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters)
+                logprobs = policy.completion_logprobs(part, token_ids[rows], (mask | on_letters)[rows])
+                weigh = self.weigh_by_probability
+                output = sft_loss(logprobs, mask[rows], normalizer=num_targets, weigh_by_probability=weigh)
+                letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters, weigh_by_probability=weigh)
                 yield replace(output, loss=output.loss + self.letter_weight * letters.loss)
 
         return PreparedStep(
             num_updates=1,
             micro_losses=micro_losses,
             micro_batch_prompts=size,
+            shape=shape,
             num_micro_losses=lambda size: len(list(micro_slices(len(batch), size))),
         )
 

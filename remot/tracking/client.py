@@ -5,13 +5,11 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
 from contextlib import closing, contextmanager
 from pathlib import Path
-from queue import Empty, Queue
-from threading import Thread
 from typing import TYPE_CHECKING, TypeVar
 
+from remot.deadline import in_time
 from remot.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +26,13 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ALLOW_FILE_STORE": "true",  # a folder that was asked for; MLflow 3.17 refuses one otherwise
 }
+#: Lowest levels that are shown. MLflow writes 90 lines about each failure of a database, and raises the same error.
+_LEVELS = {
+    "mlflow": logging.WARNING,
+    "mlflow.store.db.utils": logging.CRITICAL,
+    "alembic": logging.WARNING,
+    "lightning.pytorch.loggers.mlflow": logging.ERROR,
+}
 #: Seconds within which a store has to answer when a run starts.
 ANSWER_SECONDS = 5.0
 
@@ -41,8 +46,8 @@ def quiet_mlflow() -> None:
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    for name in ("mlflow", "alembic", "lightning.pytorch.loggers.mlflow"):
-        logging.getLogger(name).setLevel(logging.ERROR if name.startswith("lightning") else logging.WARNING)
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
 
 
 def open_client(tracking_uri: str) -> "MlflowClient":
@@ -155,33 +160,6 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
         raise ConfigError(msg) from error
 
 
-def in_time(call: Callable[[], Answer], seconds: float | None) -> Answer:
-    """The result of ``call``, which runs in a thread of its own that is abandoned after ``seconds``; None waits.
-
-    A server that sends a byte now and then outlasts the timeouts of every client.
-
-    Raises:
-        TimeoutError: If it takes longer.
-        Exception: What ``call`` raises.
-    """
-    done: Queue[Future[Answer]] = Queue()
-
-    def work() -> None:
-        future: Future[Answer] = Future()
-        try:
-            future.set_result(call())
-        except Exception as error:  # noqa: BLE001 (raised in the thread that waits)
-            future.set_exception(error)
-        done.put(future)
-
-    Thread(target=work, daemon=True).start()
-    try:
-        return done.get(timeout=seconds).result()
-    except Empty:
-        msg = f"no answer within {seconds:g} s"
-        raise TimeoutError(msg) from None
-
-
 #: What clients say of a connection that fails, and what it means.
 _CAUSES = {
     "Connection refused": "no server listens at that address",
@@ -200,7 +178,7 @@ def reason_of(error: Exception) -> str:
         for pattern, words in _CAUSES.items():
             if re.search(pattern, text):
                 return words
-    caused = re.search(r"Caused by \w+\(.*?: ([^:\"]+)[\"']\)", text)
+    caused = re.search(r"Caused by \w+\(.*?: ([^:\"]+)[\"']\)", text) or re.search(r"\(sqlite3\.\w+\) ([^\n]+)", text)
     return caused[1] if caused else text.splitlines()[0][:300] if text else type(error).__name__
 
 

@@ -1,6 +1,5 @@
 """The runs of an MLflow experiment side by side."""
 
-import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from remot.errors import ConfigError
 from remot.evaluation.answer_table import ANSWERS_FILE, MAX_BYTES, PolicyAnswers, read_answers
 from remot.files import open_regular
+from remot.strict_json import json_object
 from remot.tracking.client import deleted_experiment, open_client
 from remot.tracking.groups import NOT_SET, GroupRow, RunRow, Scores, full_key, group_runs, settings_that_matter
 
@@ -188,12 +188,8 @@ def _settings(params: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, s
 
 def continued_with(tags: Mapping[str, str]) -> dict[str, list[str]]:
     """What :data:`CONTINUED_WITH` holds; nothing if it is missing or was written by something else."""
-    try:
-        held = json.loads(tags.get(CONTINUED_WITH, "{}"))
-    except (ValueError, RecursionError):
-        return {}
-    pairs = held.items() if isinstance(held, dict) else ()
-    return {str(key): [str(value) for value in values] for key, values in pairs if isinstance(values, list)}
+    held = json_object(tags.get(CONTINUED_WITH, ""))
+    return {key: [str(value) for value in values] for key, values in held.items() if isinstance(values, list)}
 
 
 def _scores(metrics: Mapping[str, float], prefix: str) -> Scores:

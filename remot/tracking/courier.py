@@ -4,16 +4,18 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock, Timeout
 
+from remot.deadline import in_time
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 from remot.terminal import write_err, write_out
-from remot.tracking.client import in_time, quiet_mlflow, reason_of
+from remot.tracking.client import quiet_mlflow, reason_of
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
 from remot.tracking.journal import FOLDER, Journal, Target, plain_number
@@ -21,7 +23,6 @@ from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
-    from mlflow.entities import Metric
 
 #: Longest value that MLflow takes, and where longer ones are stored whole.
 MAX_PARAM_CHARS, LONG_SETTINGS_FILE = 6000, "long_settings.json"
@@ -171,6 +172,25 @@ class Courier:
             msg = f"the records in {self.journal.folder} are being delivered by another process, which goes on with it"
             raise ConfigError(msg) from error
 
+    def is_run_lost(self) -> bool:
+        """True if the store answers and has no such run, as one whose file was removed.
+
+        Raises:
+            Exception: What MLflow raises if it does not answer.
+        """
+        from mlflow.exceptions import MlflowException
+
+        run_id = self.journal.target.run_id
+        if run_id is None:
+            return False
+        try:
+            in_time(lambda: self.client().get_run(run_id), SEND_SECONDS)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                raise
+            return True
+        return False
+
     def ensure_run(self) -> None:
         """Make the experiment and the run, unless the store has them."""
         target = self.journal.target
@@ -202,12 +222,16 @@ class Courier:
 
     def _send_some(self, records: Sequence[tuple[dict[str, Any], int]], start: int) -> int:
         """Send one record, or the metrics of several; returns the number of the next one."""
-        end, metrics = start, list[tuple[dict[str, Any], str]]()
+        from mlflow.entities import Metric
+
+        end, metrics = start, list[Metric]()
         while end < len(records) and records[end][0].get("kind") == "metrics" and len(metrics) < _METRICS_PER_CALL:
-            metrics += [(records[end][0], name) for name in records[end][0]["metrics"]]
+            record = records[end][0]
+            time_ms, step = int(record["time_ms"]), int(record["step"])
+            metrics += [Metric(name, float(value), time_ms, step) for name, value in record["metrics"].items()]
             end += 1
         if metrics:
-            self._send(lambda client, run_id: client.log_batch(run_id, metrics=[_metric(*one) for one in metrics]))
+            self._send(lambda client, run_id: client.log_batch(run_id, metrics=metrics))
             return end
         self._send_other(records[start][0])
         return start + 1
@@ -216,6 +240,8 @@ class Courier:
         kind = record.get("kind")
         if kind == "text":
             text = self.journal.text(record["file"])
+            if text is None:  # another store has taken it
+                return
             if self._send(lambda client, run_id: client.log_text(run_id, text, record["artifact"]), TEXT_SECONDS):
                 self.journal.forget_text(record["file"])
         elif kind == "tags":
@@ -249,12 +275,6 @@ class Courier:
         return True
 
 
-def _metric(record: Mapping[str, Any], name: str) -> "Metric":
-    from mlflow.entities import Metric
-
-    return Metric(name, float(record["metrics"][name]), int(record["time_ms"]), int(record["step"]))
-
-
 def _set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> None:
     for name, value in tags.items():
         client.set_tag(run_id, name, value)
@@ -285,7 +305,9 @@ def store_settings(client: "MlflowClient", run_id: str, settings: Mapping[str, s
     held = client.get_run(run_id).data
     if held.params:
         changes = _changes(settings, held.params, continued_with(held.tags))
-        client.set_tag(run_id, CONTINUED_WITH, _tag_text(changes))
+        text = json_text(changes)
+        text = text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [short(text)]})
+        client.set_tag(run_id, CONTINUED_WITH, text)
     else:
         _log_params(client, run_id, settings)
 
@@ -308,11 +330,7 @@ def _changes(now: Mapping[str, str], first: Mapping[str, str], later: Mapping[st
     return changes
 
 
-def _tag_text(changes: Mapping[str, list[str]]) -> str:
-    text = json_text(changes)
-    return text if len(text) <= _MAX_TAG_CHARS else json_text({"settings": [short(text)]})
-
-
+@dataclass(eq=False)
 class SpoolingClient:
     """The part of ``MlflowClient`` that writes, on a journal; what else is asked for is asked of the store at once.
 
@@ -321,8 +339,8 @@ class SpoolingClient:
         courier: Delivers it.
     """
 
-    def __init__(self, journal: Journal, courier: Courier) -> None:
-        self.journal, self.courier = journal, courier
+    journal: Journal
+    courier: Courier
 
     def log_batch(
         self,
@@ -424,11 +442,13 @@ def sync_command(run: str, tracking_uri: str | None = None, experiment: str | No
         journal = Journal(folder)
         elsewhere = {"tracking_uri": tracking_uri, "experiment": experiment}
         changed = {key: value for key, value in elsewhere.items() if value not in (None, getattr(journal.target, key))}
-        if changed:
-            journal.set_target(**changed, run_id=None, experiment_id=None)
-        left = journal.num_pending()
         courier = Courier(journal, None, lines.append)
+        left = 0
         try:
+            if changed or courier.is_run_lost():
+                journal.set_target(**changed, run_id=None, experiment_id=None)
+                journal.advance(0)  # the run that is made now lacks what the other one has taken
+            left = journal.num_pending()
             courier.deliver()
         except Exception as error:
             uri, left = journal.target.tracking_uri, journal.num_pending()

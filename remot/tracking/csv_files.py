@@ -7,24 +7,24 @@ from typing import Any
 
 from remot.terminal import printable
 from remot.tracking.compare import CompareTable
-from remot.tracking.groups import RunRow, differing_keys
+from remot.tracking.groups import differing_keys
 from remot.tracking.significance import MetricTest, Significance
 
 
 def write_csv(table: CompareTable, tests: Significance, file: Path) -> list[Path]:
     """Write ``NAME.csv`` and, if there are tests, ``NAME_tests.csv``; returns what was written."""
     settings = differing_keys(run for run in table.runs if run.is_finished)
-    written = [_write(file, [_run_line(table, run, settings) for run in table.runs])]
+    plain = ("name", "run_id", "status", "strategy", "base_model", "seed", "steps", "minutes")
+    runs = []
+    for run in table.runs:
+        line: dict[str, Any] = {"group": table.group_number(run)} | {name: getattr(run, name) for name in plain}
+        line |= {key: run.value(key) for key in settings}
+        line |= {f"cost/{name}": value for name, value in run.cost.items()}
+        line |= {f"base/{name}": value for name, value in run.base.items()}
+        runs.append(line | {f"final/{name}": value for name, value in run.final.items()})
+    written = [_write(file, runs)]
     lines = [_test_line(one) for one in (*tests.changes, *tests.contrasts)]
     return [*written, _write(file.with_stem(f"{file.stem}_tests"), lines)] if lines else written
-
-
-def _run_line(table: CompareTable, run: RunRow, settings: Sequence[str]) -> dict[str, Any]:
-    plain = ("name", "run_id", "status", "strategy", "base_model", "seed", "steps", "minutes")
-    line: dict[str, Any] = {"group": table.group_number(run)} | {name: getattr(run, name) for name in plain}
-    line |= {key: run.value(key) for key in settings}
-    line |= {f"cost/{name}": value for name, value in run.cost.items()}
-    return line | {f"{side}/{name}": value for side in ("base", "final") for name, value in getattr(run, side).items()}
 
 
 def _test_line(one: MetricTest) -> dict[str, Any]:

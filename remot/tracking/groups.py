@@ -235,7 +235,10 @@ def full_key(key: str, runs: Sequence[RunRow]) -> str:
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """For each key its shortest end that names no other, such as ``lr`` for ``model.optimizer.init_args.lr``."""
-    parts = {key: _words(key) for key in keys}
+    parts = {}
+    for key in keys:
+        every = key.split(".")
+        parts[key] = [word for word in every if word not in ("init_args", "class_path")] or every
     names = {}
     for key, words in parts.items():
         others = [other for name, other in parts.items() if name != key]
@@ -246,12 +249,6 @@ def short_names(keys: Sequence[str]) -> dict[str, str]:
         else:
             names[key] = key
     return names
-
-
-def _words(key: str) -> list[str]:
-    words = key.split(".")
-    kept = [word for word in words if word not in ("init_args", "class_path")]
-    return kept or words
 
 
 def _spreads(scores: Sequence[Scores]) -> dict[str, Spread]:

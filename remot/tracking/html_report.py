@@ -1,6 +1,5 @@
 """The comparison as one self-contained page: no scripts, no network, light and dark, narrow and wide."""
 
-import html
 import math
 from collections.abc import Sequence
 
@@ -8,7 +7,7 @@ import numpy as np
 
 from remot.evaluation.answer_table import GREEDY
 from remot.evaluation.estimates import LESS_IS_BETTER
-from remot.terminal import printable
+from remot.terminal import printable_html
 from remot.tracking.compare import REWARD_CURVE, CompareTable
 from remot.tracking.groups import RunRow
 from remot.tracking.plot import running_mean
@@ -64,7 +63,7 @@ _LONG_COLUMNS = ("base model", "setting")
 
 def report_html(table: CompareTable, tests: Significance) -> str:
     """The page as one string."""
-    title = _safe(f"Comparison of {table.experiment}" if table.experiment else "Comparison")
+    title = printable_html(f"Comparison of {table.experiment}" if table.experiment else "Comparison")
     finished = sum(run.is_finished for run in table.runs)
     counts = f"{len(table.runs)} runs, {finished} of them finished and evaluated, {len(table.groups)} groups"
     parts = [
@@ -73,7 +72,7 @@ def report_html(table: CompareTable, tests: Significance) -> str:
         _section(DIFFERENCES_TITLE, _table(*difference_cells(table)) if difference_cells(table)[1] else ""),
         _section(CHANGES_TITLE, _tests(tests.changes)),
         _section(CONTRASTS_TITLE, _tests(tests.contrasts)),
-        "".join(f"<p class=soft>{_safe(note)}</p>" for note in tests.notes),
+        "".join(f"<p class=soft>{printable_html(note)}</p>" for note in tests.notes),
         _section("learning curves", _curves(table)),
         _section("runs and what they cost", _table(*run_cells(table))),
         f"<p class=soft>{_COST_NOTE}</p>",
@@ -86,17 +85,12 @@ def report_html(table: CompareTable, tests: Significance) -> str:
     )
 
 
-def _safe(text: str) -> str:
-    """Names come from outside: escaped, without control characters and lone surrogates."""
-    return html.escape(printable(text).encode("utf-8", "replace").decode("utf-8"), quote=True)
-
-
 def _section(title: str, body: str) -> str:
-    return f"<section><h2>{_safe(title[:1].upper() + title[1:])}</h2>{body}</section>" if body else ""
+    return f"<section><h2>{printable_html(title[:1].upper() + title[1:])}</h2>{body}</section>" if body else ""
 
 
 def _table(header: Cells, rows: Sequence[Cells]) -> str:
-    return _html_table(header, [[_safe(cell) for cell in row] for row in rows])
+    return _html_table(header, [[printable_html(cell) for cell in row] for row in rows])
 
 
 def _html_table(header: Cells, rows: Sequence[Cells]) -> str:
@@ -107,7 +101,7 @@ def _html_table(header: Cells, rows: Sequence[Cells]) -> str:
         marked = (f'<{tag} class="{kind}">{cell}</{tag}>' for cell, kind in zip(cells, kinds, strict=True))
         return f"<tr>{''.join(marked)}</tr>"
 
-    head = row_of("th", [_safe(name) for name in header])
+    head = row_of("th", [printable_html(name) for name in header])
     body = "".join(row_of("td", row) for row in rows)
     return f"<div class=scroll><table><thead>{head}</thead><tbody>{body}</tbody></table></div>"
 
@@ -123,7 +117,7 @@ def _tests(tests: Sequence[MetricTest]) -> str:
     place = header.index("difference") + 1
     drawn = []
     for one, row in zip(tests, rows, strict=True):
-        cells = [_safe(cell) for cell in row]
+        cells = [printable_html(cell) for cell in row]
         estimate = one.difference.estimate
         if one.differs:
             is_better = (estimate.mean < 0) == (one.metric.removesuffix(GREEDY) in LESS_IS_BETTER)
@@ -139,7 +133,7 @@ def _curves(table: CompareTable) -> str:
     names = dict.fromkeys([REWARD_CURVE, *(name for run in table.runs for name in run.curves)])
     charts = [(name, _chart(table, name)) for name in names]
     figures = "".join(
-        f"<figure>{chart}<figcaption>{_safe(name)}</figcaption></figure>" for name, chart in charts if chart
+        f"<figure>{chart}<figcaption>{printable_html(name)}</figcaption></figure>" for name, chart in charts if chart
     )
     return f"{_legend(table)}<div class=charts>{figures}</div>" if figures else ""
 
@@ -163,17 +157,15 @@ def _colour(table: CompareTable, run: RunRow) -> int:
 
 def _legend(table: CompareTable) -> str:
     """Groups by their colours; runs in no group have the last one."""
-    entries = [
-        ((number - 1) % (NUM_COLOURS - 1), _group_words(table, number)) for number in range(1, len(table.groups) + 1)
-    ]
+    names = {key: name for key, name in setting_names(table).items() if name != "name"}
+    entries = []
+    for number, group in enumerate(table.groups):
+        settings = [f"{name} {shown_setting(group, key)}" for key, name in names.items()]
+        words = [group.runs[0].name] if table.is_run_by_run else [group.shared("strategy"), *settings]
+        entries.append((number % (NUM_COLOURS - 1), f"{number + 1}: {', '.join(words)}"))
     if any(table.group_number(run) is None for run in table.runs):
         entries.append((NUM_COLOURS - 1, "not finished"))
-    items = "".join(f'<li><i style="background:var(--s{colour})"></i>{_safe(words)}</li>' for colour, words in entries)
+    items = "".join(
+        f'<li><i style="background:var(--s{colour})"></i>{printable_html(words)}</li>' for colour, words in entries
+    )
     return f"<ul class=legend>{items}</ul>"
-
-
-def _group_words(table: CompareTable, number: int) -> str:
-    group = table.groups[number - 1]
-    settings = [f"{name} {shown_setting(group, key)}" for key, name in setting_names(table).items() if name != "name"]
-    names = [group.runs[0].name] if table.is_run_by_run else [group.shared("strategy"), *settings]
-    return f"{number}: {', '.join(names)}"

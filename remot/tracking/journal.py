@@ -8,7 +8,7 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any
 
 from remot.errors import ConfigError
 from remot.files import bounded_lines, open_regular, read_bounded
-from remot.strict_json import json_text
+from remot.strict_json import json_object, json_text
 
 #: Folder of a run's records, below the run's folder; evaluations have one of their own that begins so, too.
 FOLDER = "tracking"
@@ -84,9 +84,17 @@ class Journal:
         with suppress(OSError):
             folder.mkdir(parents=True, exist_ok=True)
             self._write_target()
-            self._end_line()
+            if self.path.exists():  # end the line that a killed process was writing, which is no record then
+                with self.path.open("rb+") as file:
+                    if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
+                        file.write(b"\n")
         #: Points of earlier processes, by name and step.
-        self.logged_before = set(self._points())
+        self.logged_before: set[tuple[str, int]] = set()
+        with suppress(OSError), open_regular(self.path) as lines:
+            for line in bounded_lines(lines, MAX_LINE_BYTES):
+                record = json_object(line or b"")
+                if record.get("kind") == "metrics":
+                    self.logged_before |= {(name, int(record["step"])) for name in record["metrics"]}
 
     def set_target(self, **values: Any) -> None:  # noqa: ANN401 (fields of Target)
         """Change where records go, or note what the store has given the run."""
@@ -115,12 +123,12 @@ class Journal:
             self.lost = error
         return name
 
-    def text(self, name: str) -> str:
-        """A text that was kept; "" if it is not there."""
+    def text(self, name: str) -> str | None:
+        """A text that was kept; None if it is not there."""
         try:
             return (self.folder / _TEXTS / Path(name).name).read_text(encoding="utf-8")
         except OSError:
-            return ""
+            return None
 
     def forget_text(self, name: str) -> None:
         """Remove a text that was delivered."""
@@ -153,7 +161,7 @@ class Journal:
                 for line in bounded_lines(file, MAX_LINE_BYTES):
                     if line is not None and not line.endswith(b"\n"):
                         break
-                    found.append((_record(line or b""), file.tell()))
+                    found.append((json_object(line or b""), file.tell()))
                     if file.tell() - position > MAX_READ_BYTES:
                         break
         except OSError:
@@ -177,20 +185,6 @@ class Journal:
             with suppress(OSError):
                 folder.rmdir()
 
-    def _points(self) -> Iterator[tuple[str, int]]:
-        with suppress(OSError), open_regular(self.path) as file:
-            for line in bounded_lines(file, MAX_LINE_BYTES):
-                record = _record(line or b"")
-                if record.get("kind") == "metrics":
-                    yield from ((name, int(record["step"])) for name in record["metrics"])
-
-    def _end_line(self) -> None:
-        """End the line that a killed process was writing, which is no record then."""
-        if self.path.exists():
-            with self.path.open("rb+") as file:
-                if file.seek(0, os.SEEK_END) and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
-                    file.write(b"\n")
-
     def _write_target(self) -> None:
         _replace(self.folder / _TARGET, json_text(asdict(self.target)) + "\n")
 
@@ -203,15 +197,6 @@ def _joined(held: Target, now: Target) -> Target:
         run_id=now.run_id or (held.run_id if held.tracking_uri == now.tracking_uri else None),
         experiment_id=now.experiment_id or held.experiment_id,
     )
-
-
-def _record(line: bytes) -> dict[str, Any]:
-    """A record; empty if the line is none, as one is not that was cut off."""
-    try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _read_target(folder: Path) -> Target | None:

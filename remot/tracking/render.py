@@ -28,9 +28,16 @@ _Score = TypeVar("_Score", float, Spread)
 
 def to_json(table: CompareTable, tests: Significance = NO_TESTS) -> str:
     """``{"experiment": …, "runs": […], "groups": […], …}``; numbers that are not known are null."""
+    plain = ("run_id", "name", "status", "strategy", "base_model", "seed", "steps", "minutes")
+    runs = [
+        {name: getattr(run, name) for name in plain}
+        | {"finished": run.is_finished, "cost": dict(run.cost), "base": dict(run.base), "final": dict(run.final)}
+        | {"change": dict(run.change), "group": table.group_number(run)}
+        for run in table.runs
+    ]
     record = {
         "experiment": table.experiment,
-        "runs": [_run_record(run) | {"group": table.group_number(run)} for run in table.runs],
+        "runs": runs,
         "groups": [_group_record(number, row) for number, row in enumerate(table.groups, 1)],
         "differences": differing_values(table.groups),
         "changes": [_test_record(one) for one in tests.changes],
@@ -38,12 +45,6 @@ def to_json(table: CompareTable, tests: Significance = NO_TESTS) -> str:
         "notes": list(tests.notes),
     }
     return json_text(record, indent=2, ensure_ascii=True)
-
-
-def _run_record(run: RunRow) -> dict[str, Any]:
-    plain = ("run_id", "name", "status", "strategy", "base_model", "seed", "steps", "minutes")
-    scores = {"base": dict(run.base), "final": dict(run.final), "change": dict(run.change)}
-    return {name: getattr(run, name) for name in plain} | {"finished": run.is_finished, "cost": dict(run.cost)} | scores
 
 
 def _test_record(one: MetricTest) -> dict[str, Any]:
@@ -123,7 +124,7 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
             "–" if run.minutes is None else f"{run.minutes:.1f}",
             _cost(run, "sampled_tokens", "{:,.0f}".format),
             _cost(run, "peak_memory_gib", "{:.1f}".format),
-            _state(run),
+            "not evaluated" if run.status == "FINISHED" and not run.is_finished else run.status.lower(),
         ]
         for run in table.runs
     ]
@@ -131,10 +132,6 @@ def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:
 
 def _cost(run: RunRow, name: str, text: Callable[[float], str]) -> str:
     return text(run.cost[name]) if name in run.cost else "–"
-
-
-def _state(run: RunRow) -> str:
-    return "not evaluated" if run.status == "FINISHED" and not run.is_finished else run.status.lower()
 
 
 def _words(name: str) -> str:

@@ -9,9 +9,10 @@ from weakref import WeakKeyDictionary
 
 from lightning.pytorch.loggers import Logger, MLFlowLogger
 
+from remot.deadline import in_time
 from remot.errors import RemotError
 from remot.strict_json import json_text
-from remot.tracking.client import in_time, reason_of
+from remot.tracking.client import reason_of
 from remot.tracking.courier import Courier, SpoolingClient
 from remot.tracking.journal import FOLDER, Journal, Target, new_key
 
@@ -70,7 +71,11 @@ class LoggerGuard:
             self._retry_at = time.monotonic() + RETRY_SECONDS
             if is_first and not last:
                 self._first_step = self._step
-                self.report(self._warning(what))
+                step = "" if self._step is None else f" after step {self._step}"
+                self.report(
+                    f"trainer.logger: {self.name} failed{step} and lacks {what} from here on ({self._reason}). The run "
+                    f"goes on, the logger is tried again every {RETRY_SECONDS:g} s. {self._where()}"
+                )
             return False
         return True
 
@@ -90,13 +95,6 @@ class LoggerGuard:
             lost = ", ".join(f"{number} {what}" if number > 1 else what for what, number in self.lost.items())
             where = "" if set(self.lost) == {_WRITES["finalize"]} else f" {self._where()}"
             self.report(f"trainer.logger: {self.name} lacks {lost} ({self._reason}).{where}")
-
-    def _warning(self, what: str) -> str:
-        step = "" if self._step is None else f" after step {self._step}"
-        return (
-            f"trainer.logger: {self.name} failed{step} and lacks {what} from here on ({self._reason}). The run "
-            f"goes on, the logger is tried again every {RETRY_SECONDS:g} s. {self._where()}"
-        )
 
     def _where(self) -> str:
         if self._local_error is not None:
@@ -135,7 +133,9 @@ def guard_logger(logger: Logger, folder: Path, report: Callable[[str], None]) ->
         guard = _GUARDS[logger] = LoggerGuard(logger, folder, report)
         for method in _WRITES:
             if hasattr(logger, method):
-                setattr(logger, method, _guarded(guard, method, getattr(logger, method), _seconds(logger, method)))
+                uploads = method in _CHECKPOINT_WRITES and getattr(logger, "_log_model", False)
+                seconds = UPLOAD_SECONDS if uploads else CALL_SECONDS
+                setattr(logger, method, _guarded(guard, method, getattr(logger, method), seconds))
 
 
 def spool_logger(
@@ -175,11 +175,6 @@ def spool_logger(
     logger._mlflow_client = SpoolingClient(journal, courier)
     logger._run_id, logger._experiment_id = journal.target.known_id, journal.target.experiment_id
     logger._initialized = True
-
-
-def _seconds(logger: Logger, method: str) -> float:
-    uploads = method in _CHECKPOINT_WRITES and getattr(logger, "_log_model", False)
-    return UPLOAD_SECONDS if uploads else CALL_SECONDS
 
 
 def _guarded(guard: LoggerGuard, method: str, write: Callable[..., object], seconds: float) -> Callable[..., None]:

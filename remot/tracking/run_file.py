@@ -1,13 +1,12 @@
 """``run.json``: what a run is, in its own folder, whatever logger it has."""
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from remot.files import open_regular
-from remot.strict_json import json_text
+from remot.strict_json import json_object, json_text
 
 RUN_FILE = "run.json"
 MAX_BYTES = 1 << 22
@@ -24,7 +23,6 @@ def read_run_file(folder: Path) -> dict[str, Any]:
     """What ``run.json`` holds; empty if there is none, or it is damaged."""
     try:
         with open_regular(folder / RUN_FILE) as file:
-            found = json.loads(file.read(MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
+            return json_object(file.read(MAX_BYTES))
+    except OSError:
         return {}
-    return found if isinstance(found, dict) else {}

@@ -5,6 +5,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, distributions, version
 from pathlib import Path
@@ -116,29 +117,23 @@ def log_text(logger: MLFlowLogger, text: str, artifact: str) -> None:
 
 def machine_facts() -> dict[str, str]:
     """Versions, code and machine of this process as MLflow tags."""
+    import torch
+
     facts = {"remot.version": __version__, "remot.python": platform.python_version()}
     facts |= {f"remot.{name}": found for name, found in versions().items()}
-    facts |= {"remot.cpu_count": str(os.cpu_count()), "remot.device": _device_name()}
+    device = torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"cpu ({platform.machine()})"
+    facts |= {"remot.cpu_count": str(os.cpu_count()), "remot.device": device}
     commit = git_commit(Path(__file__).parent)
     return facts | ({"remot.git_commit": commit} if commit else {})
 
 
 def versions() -> dict[str, str]:
     """Versions of the libraries that compute, as far as they are installed."""
-    return {name: found for name in _PACKAGES if (found := _version_of(name))}
-
-
-def _version_of(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _device_name() -> str:
-    import torch
-
-    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else f"cpu ({platform.machine()})"
+    found = {}
+    for name in _PACKAGES:
+        with suppress(PackageNotFoundError):
+            found[name] = version(name)
+    return found
 
 
 def git_commit(folder: Path) -> str | None:

@@ -72,10 +72,12 @@ class MLflowSaveConfig(SaveConfigCallback):
         """
         name = CONFIG_FILE if stage == "fit" else f"config_{TrainerFn(stage).value}.yaml"
         text = self.parser.dump(self.config, skip_none=False)
+        # a parameter of its own: those that a run has can not be changed in MLflow
+        resumed = {"resumed": {f"step_{self.changed_at_step}": "; ".join(self.changes)}} if self.changes else {}
         for logger in trainer.loggers:
             if isinstance(logger, MLFlowLogger):
                 log_text(logger, text, name)
-                log_params(logger, self.config.as_dict() | self._resumed())
+                log_params(logger, self.config.as_dict() | resumed)
             elif (log_dir := getattr(logger, "log_dir", None)) is not None:
                 Path(log_dir).mkdir(parents=True, exist_ok=True)
                 (Path(log_dir) / self.config_filename).write_text(text, encoding="utf-8")
@@ -91,10 +93,6 @@ class MLflowSaveConfig(SaveConfigCallback):
         """Keep configuration and versions, which a continued run is compared with."""
         checkpoint[CONFIG_KEY] = self._config_json
         checkpoint[VERSIONS_KEY] = versions()
-
-    def _resumed(self) -> dict[str, Any]:
-        """As a parameter of its own: those that a run has can not be changed in MLflow."""
-        return {"resumed": {f"step_{self.changed_at_step}": "; ".join(self.changes)}} if self.changes else {}
 
     def _write_to_folder(self, trainer: Trainer, text: str) -> None:
         """The configuration beside the checkpoints; where it has changed, what was there until then is kept."""

@@ -146,16 +146,12 @@ def _tests(
             notes.setdefault(reason)
             continue
         compare = _comparison(first, second, notes, same_runs=same_runs)
-        found += [
-            (first.name, second.name, metric, compare(metric)) for metric in metrics if _both(first, second, metric)
-        ]
+        answers = (*first.answers, *second.answers)
+        shared = [metric for metric in metrics if all(metric in one.metrics for one in answers)]
+        found += [(first.name, second.name, metric, compare(metric)) for metric in shared]
     corrected = holm([one.p_value for *_, one in found])
     mcnemars = holm([math.nan if one.mcnemar is None else one.mcnemar.p_value for *_, one in found])
     return tuple(MetricTest(*one, *ps) for one, *ps in zip(found, corrected, mcnemars, strict=True))
-
-
-def _both(first: _Side, second: _Side, metric: str) -> bool:
-    return all(metric in answers.metrics for answers in (*first.answers, *second.answers))
 
 
 def _why_not(first: _Side, second: _Side) -> str:

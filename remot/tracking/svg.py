@@ -32,7 +32,12 @@ class Line:
 
 def line_chart(lines: Sequence[Line], x_label: str) -> str:
     """Lines over a common axis; "" if no line has two points."""
-    kept = [(line, points) for line in lines if len(points := _thinned(line.points)) > 1]
+    kept = []
+    for line in lines:
+        finite = [(x, y) for x, y in line.points if math.isfinite(x) and math.isfinite(y)]
+        step = max(1.0, (len(finite) - 1) / (MAX_POINTS - 1))
+        if len(finite) > 1:
+            kept.append((line, [finite[round(k * step)] for k in range(min(len(finite), MAX_POINTS))]))
     if not kept:
         return ""
     xs = [x for _, points in kept for x, _ in points]
@@ -59,22 +64,12 @@ def line_chart(lines: Sequence[Line], x_label: str) -> str:
         for x, _ in [place(tick, y_low)]
     )
     label = f'<text x="{WIDTH - _RIGHT}" y="{HEIGHT - 3}" text-anchor="end">{x_label}</text>'
-    drawn = "".join(_polyline(line, [place(*point) for point in points]) for line, points in kept)
+    drawn = ""
+    for line, points in kept:
+        places = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in points))
+        style = f'class="{"faint" if line.is_faint else "line"}" style="stroke:var(--s{line.colour % NUM_COLOURS})"'
+        drawn += f'<polyline {style} points="{places}"/>'
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img">{grid}{marks}{label}{drawn}</svg>'
-
-
-def _polyline(line: Line, places: Points) -> str:
-    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
-    style = "faint" if line.is_faint else "line"
-    return f'<polyline class="{style}" style="stroke:var(--s{line.colour % NUM_COLOURS})" points="{points}"/>'
-
-
-def _thinned(points: Points) -> Points:
-    finite = [(x, y) for x, y in points if math.isfinite(x) and math.isfinite(y)]
-    if len(finite) <= MAX_POINTS:
-        return finite
-    step = (len(finite) - 1) / (MAX_POINTS - 1)
-    return [finite[round(k * step)] for k in range(MAX_POINTS)]
 
 
 def ticks(low: float, high: float) -> list[float]:

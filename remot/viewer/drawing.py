@@ -94,13 +94,12 @@ def given_boxes(times: Sequence[float], text: str) -> dict[int, list[tuple[str, 
         stated, at = _GIVEN.findall(line), _TIME.search(line)
         for number, time in enumerate(times):
             if stated and at is not None and f"{time:.2f}" == at[1]:
-                found[number] = [(name, box) for name, edges in stated if (box := _box_from(edges)) is not None]
+                found[number] = []
+                for name, edges in stated:
+                    if re.fullmatch(r"[\d.]+(, [\d.]+){3}", edges):
+                        left, top, right, bottom = map(float, edges.split(", "))
+                        found[number].append((name, (left, top, right, bottom)))
     return found
-
-
-def _box_from(edges: str) -> Box | None:
-    numbers = [float(one) for one in edges.split(", ")] if re.fullmatch(r"[\d.]+(, [\d.]+){3}", edges) else []
-    return (numbers[0], numbers[1], numbers[2], numbers[3]) if len(numbers) == 4 else None
 
 
 def _draw_box(

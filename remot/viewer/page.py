@@ -7,16 +7,17 @@ policy forbids all loading, and any script or style but the two of this package,
 import base64
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.resources import files
 from pathlib import Path
 
 from PIL import Image
 
 from remot.answers import THINK_CLOSE, THINK_OPEN
+from remot.terminal import printable_html
 from remot.viewer.cards import STATES, Answer, Card, Mark
 from remot.viewer.images import LOSSLESS_WIDTH, MAX_SIDE, data_uri, image_budget
-from remot.viewer.text import MAX_NAME_CHARS, safe, shortened
+from remot.viewer.text import MAX_NAME_CHARS, shortened
 from remot.viewer.timeline import timeline_html
 
 #: Width in pixels that an image is shown at; in a strip of more than :data:`FEW_IMAGES` images.
@@ -93,8 +94,8 @@ def _form_html() -> str:
 def card_html(card: Card, *, later: bool = False) -> str:
     """One prompt."""
     tags = {name: card.tags[name][:MAX_NAME_CHARS] for name in _NAMES_OF_TAGS if card.tags.get(name)}
-    data = "".join(f' data-{name}="{safe(value)}"' for name, value in tags.items())
-    shown = "".join(f'<span class="tag">{safe(value)}</span>' for value in dict.fromkeys(tags.values()))
+    data = "".join(f' data-{name}="{printable_html(value)}"' for name, value in tags.items())
+    shown = "".join(f'<span class="tag">{printable_html(value)}</span>' for value in dict.fromkeys(tags.values()))
     facts = "".join(f"<li>{shortened(fact, MAX_NAME_CHARS)}</li>" for fact in card.facts)
     facts = f"<ul>{facts}</ul>" if facts else ""
     is_short = len(card.gold_text) <= SHORT_CHARS and "\n" not in card.gold_text
@@ -102,13 +103,18 @@ def card_html(card: Card, *, later: bool = False) -> str:
     if card.gold_text and is_short:
         marks.append(("gold", card.gold_text))
     gold = "" if is_short else f"<pre>{shortened(card.gold_text)}</pre>"
+    runs = ""
+    for run in card.runs:
+        heading = f"<h3>{shortened(run, MAX_NAME_CHARS)}</h3>" if run else ""
+        answers = "".join(_answer_html(one) for one in card.answers if one.run == run)
+        runs += f'<section class="run">{heading}{answers}</section>'
     return (
         f'<article{" class=later" if later else ""}{data} data-states="{" ".join(card.states)}">'
         f"<h2>{shortened(card.title, MAX_NAME_CHARS)} {shown}</h2>{_images_html(card)}"
         f"{timeline_html(card.timeline) if card.timeline else ''}"
         f'<div class="columns"><section class="asked"><pre>{shortened(card.question)}</pre>'
         f'<p class="truth">right: {_marks_html(marks)}</p>{gold}{facts if card.answers else ""}</section>'
-        f"{''.join(_run_html(card, run) for run in card.runs) if card.answers else facts}</div></article>\n"
+        f"{runs if card.answers else facts}</div></article>\n"
     )
 
 
@@ -130,9 +136,9 @@ def _figure_html(image: Image.Image, caption: str, width: int, budget: int) -> s
     kind = ' class="pixelated"' if scale > 1 else ""
     shown_width, shown_height = (max(1, round(side * scale)) for side in image.size)
     source = data_uri(image, budget, min(MAX_SIDE, 2 * max(shown_width, shown_height)))
-    words = shortened(caption, MAX_NAME_CHARS)
+    words, alternative = shortened(caption, MAX_NAME_CHARS), printable_html(caption[:MAX_NAME_CHARS])
     return (
-        f'<figure><img{kind} width="{shown_width}" height="{shown_height}" alt="{safe(caption[:MAX_NAME_CHARS])}" '
+        f'<figure><img{kind} width="{shown_width}" height="{shown_height}" alt="{alternative}" '
         f'loading="lazy" decoding="async" src="{source}"><figcaption>{words}</figcaption></figure>'
     )
 
@@ -143,15 +149,14 @@ def _marks_html(marks: Sequence[Mark]) -> str:
     )
 
 
-def _run_html(card: Card, run: str) -> str:
-    heading = f"<h3>{shortened(run, MAX_NAME_CHARS)}</h3>" if run else ""
-    answers = "".join(_answer_html(one) for one in card.answers if one.run == run)
-    return f'<section class="run">{heading}{answers}</section>'
-
-
 def _answer_html(answer: Answer) -> str:
     verdict = {True: " right", False: " wrong", None: ""}[answer.right]
-    thinking, rest = _split_thinking(answer.text)
+    # a think element that does not end is all thought
+    thinking, closed, rest = answer.text.partition(THINK_CLOSE)
+    if closed or answer.text.lstrip().startswith(THINK_OPEN):
+        thinking, rest = thinking.lstrip().removeprefix(THINK_OPEN), rest.strip("\n")
+    else:
+        thinking, rest = "", answer.text
     folded = (
         f"<details><summary>thinking, {len(thinking)} characters</summary><pre>{shortened(thinking)}</pre></details>"
         if thinking.strip()
@@ -161,28 +166,13 @@ def _answer_html(answer: Answer) -> str:
     notes += ["cut off at the longest completion allowed"] if answer.cut_off else []
     words = "".join(f'<span class="note">{note}</span>' for note in notes)
     read_as = f'<p class="read">read as {shortened(answer.read_as, MAX_NAME_CHARS)}</p>' if answer.read_as else ""
+    numbers = {name: "n/a" if math.isnan(value) else f"{value:z.3g}" for name, value in answer.parts.items()}
+    parts = "".join(
+        f'<span class="reward">{shortened(name, MAX_NAME_CHARS)} {number}</span>' for name, number in numbers.items()
+    )
+    parts = f'<div class="parts">{parts}</div>' if parts else ""
     kind = f"completion{verdict}{' best' if answer.best else ''}"
     return (
         f'<div class="{kind}"><div>{_marks_html(answer.marks)}{words}</div>'
-        f"{folded}<pre>{shortened(rest)}</pre>{read_as}{_parts_html(answer.parts)}</div>"
+        f"{folded}<pre>{shortened(rest)}</pre>{read_as}{parts}</div>"
     )
-
-
-def _split_thinking(text: str) -> tuple[str, str]:
-    """What is thought and what is said; a think element that does not end is all thought."""
-    thinking, closed, rest = text.partition(THINK_CLOSE)
-    if not closed and not text.lstrip().startswith(THINK_OPEN):
-        return "", text
-    return thinking.lstrip().removeprefix(THINK_OPEN), rest.strip("\n") if closed else ""
-
-
-def _parts_html(parts: Mapping[str, float]) -> str:
-    shown = (
-        f'<span class="reward">{shortened(name, MAX_NAME_CHARS)} {_number(value)}</span>'
-        for name, value in parts.items()
-    )
-    return f'<div class="parts">{"".join(shown)}</div>' if parts else ""
-
-
-def _number(value: float) -> str:
-    return "n/a" if math.isnan(value) else f"{value:z.3g}"

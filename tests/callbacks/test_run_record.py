@@ -1,9 +1,11 @@
 """``run.json``, cost and device metrics of a real trainer, and the scores per question that a run keeps."""
 
+import gc
 import json
 import math
 
 import pytest
+from lightning.pytorch import Callback
 from lightning.pytorch.loggers import CSVLogger
 
 from remot.callbacks import HeldOutEvaluation, RunCheckpoint, RunRecord
@@ -45,6 +47,32 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("record")
     (folder / "run").mkdir()
     return folder, *fitted(folder, HeldOutEvaluation(num_pages=1), log_every_n_steps=1)
+
+
+class Frozen(Callback):
+    """How many objects full collections pass over, after each step; then ``fault``."""
+
+    def __init__(self, fault=lambda: None):
+        self.fault, self.counts = fault, []
+
+    def on_train_batch_end(self, *_):
+        self.counts.append(gc.get_freeze_count())
+        self.fault()
+
+
+def test_collections_pass_over_what_was_there_before_the_training(tmp_path):
+    """Libraries alone are more than 100,000 objects; a run that has ended, in any way, keeps none of them alive."""
+    seen = Frozen()
+    fitted(tmp_path / "good", seen, strategy=SFT())
+    assert min(seen.counts) > 100_000
+    assert gc.get_freeze_count() == 0
+
+    def fail():
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 (as it is raised above)
+        fitted(tmp_path / "bad", Frozen(fail), strategy=SFT())
+    assert gc.get_freeze_count() == 0
 
 
 def values(logger, name):
@@ -91,7 +119,9 @@ def test_scores_per_question_are_those_of_the_table(run):
 
 def test_pages_go_to_the_folder_where_no_logger_takes_them(run):
     folder = run[0] / "run"
-    assert (folder / "samples" / "held_out_final.html").is_file()
+    assert "<h3>" not in (folder / "samples" / "held_out_base.html").read_text()
+    both = (folder / "samples" / "held_out_final.html").read_text()
+    assert both.count("<article") == both.count("<h3>base</h3>") == both.count("<h3>trained</h3>") == 1
     assert (folder / "final_table.txt").read_text()
     assert "torch==" in (folder / "environment.txt").read_text()
 

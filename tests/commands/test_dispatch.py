@@ -2,6 +2,7 @@
 
 import builtins
 import os
+import signal
 import subprocess
 import sys
 
@@ -81,7 +82,7 @@ def test_a_group_lists_its_commands(group, asked, capsys):
         (["data", "audti"], "remot data has no command 'audti', did you mean 'audit'?"),
         (
             ["data", "zzz"],
-            "remot data has no command 'zzz', choose from build, merge, show, audit, validate, convert, schema, render",
+            f"remot data has no command 'zzz', choose from {', '.join(COMMANDS['data'])}",
         ),
         (["record", "minecraft"], "remot record has no command 'minecraft', choose from vizdoom, aloha, miniworld"),
         (["record", "vizdom"], "remot record has no command 'vizdom', did you mean 'vizdoom'?"),
@@ -175,3 +176,16 @@ def test_a_reader_that_leaves_early_ends_the_command_without_a_traceback():
             [sys.executable, "-m", "remot", "configs"], stdout=closed, stderr=subprocess.PIPE, timeout=60
         )
     assert (ended.returncode, ended.stderr) == (128 + 13, b"")
+
+
+def test_ctrl_c_ends_a_command_without_a_traceback(monkeypatch, capsys):
+    """With the exit code that shells give for it."""
+
+    def interrupted(_words):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("remot.commands.run", interrupted)
+    with pytest.raises(SystemExit) as stop:
+        main(["configs"])
+    assert stop.value.code == 128 + signal.SIGINT
+    assert capsys.readouterr().err == "remot: stopped by Ctrl-C\n"

@@ -193,17 +193,17 @@ def test_a_build_that_failed_leaves_no_benchmark(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(prompts, "build", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     with pytest.raises(ConfigError, match="disk full"):
-        evaluate_data.data_of("remot-bench", None)
+        evaluate_data.data_of(evaluate_data.RowChoice("remot-bench"))
     assert not evaluate_data.BENCH_FOLDER.exists()
 
 
 def test_an_adapter_of_another_model_is_refused(tmp_path):
     adapted(tmp_path / "adapter")
     with pytest.raises(ConfigError, match="remot-tiny"):
-        responder_for(choice(model="remot-tiny", adapter=tmp_path / "adapter"), None)
+        responder_for(choice(model="remot-tiny", adapter=tmp_path / "adapter"))
     with pytest.raises(ConfigError, match="adapter_config"):
-        responder_for(choice(adapter=model_folder()), None)
-    assert responder_for(choice(model=str(model_folder()), adapter=tmp_path / "adapter"), None).description
+        responder_for(choice(adapter=model_folder()))
+    assert responder_for(choice(model=str(model_folder()), adapter=tmp_path / "adapter")).description
 
 
 def test_checkpoints_are_not_trusted(tmp_path):
@@ -211,7 +211,7 @@ def test_checkpoints_are_not_trusted(tmp_path):
     for config in ("", "[]", json.dumps({"model": {}}), "[" * 100_000):
         file = checkpoint_of(policy, tmp_path / "a.ckpt", remot_config=config)
         with pytest.raises(CheckpointError, match=r"a\.ckpt"):
-            responder_for(choice(ckpt_path=file), None)
+            responder_for(choice(ckpt_path=file))
     held = {"remot_config": json.dumps({"model": {"policy": {"adaptation": {"class_path": "os.system"}}}})}
     with pytest.raises(CheckpointError, match=r"os\.system"):
         own_config(held, tmp_path / "a.ckpt")
@@ -244,14 +244,14 @@ def test_changed_weights_are_other_weights(tmp_path):
 
 def test_adapters_that_differ_in_one_number_or_their_scale_have_other_hashes(tmp_path):
     policy = adapted(tmp_path / "adapter")
-    same = responder_for(choice(adapter=tmp_path / "adapter"), None).weights_hash
+    same = responder_for(choice(adapter=tmp_path / "adapter")).weights_hash
     config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
     (tmp_path / "adapter" / "adapter_config.json").write_text(json.dumps(config | {"lora_alpha": 8.0}))
-    scaled = responder_for(choice(adapter=tmp_path / "adapter"), None).weights_hash
+    scaled = responder_for(choice(adapter=tmp_path / "adapter")).weights_hash
     with torch.no_grad():
         next(p for name, p in policy.named_parameters() if "lora_B" in name)[0, 0] += 1e-6
     save_trained(policy, tmp_path / "other", step=7)
-    moved = responder_for(choice(adapter=tmp_path / "other"), None).weights_hash
+    moved = responder_for(choice(adapter=tmp_path / "other")).weights_hash
     assert len({same, scaled, moved}) == 3
     assert responder_for(choice(), EndpointChoice("http://h", "m", "", 2, None, 5.0)).weights_hash == ""
 

@@ -76,7 +76,7 @@ def test_the_card_takes_scores_of_the_same_weights_alone(trained, ckpt_path, tmp
     save_trained(trained.loaded_policy, tmp_path / "adapter", step=60)
     choice = WeightChoice(None, tmp_path / "adapter", None, None, None, "cpu")
     metrics = {"overall": {"mean": 0.25, "low": 0.125, "high": 0.5, "n": 40}}
-    scores = {"benchmark": "remot-bench", "metrics": metrics, "weights_hash": responder_for(choice, None).weights_hash}
+    scores = {"benchmark": "remot-bench", "metrics": metrics, "weights_hash": responder_for(choice).weights_hash}
     file = tmp_path / "scores.json"
     file.write_text(json.dumps(scores))
     words = ["export", "--ckpt_path", str(ckpt_path), "--check", "false", "--scores", str(file)]

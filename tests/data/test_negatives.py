@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 from dataclasses import replace
+from functools import cache
 from itertools import permutations
 
 import numpy as np
@@ -102,12 +103,18 @@ def faults(triplet):
 # -- every label is true ---------------------------------------------------------------------------------------------
 
 
+@cache
+def sampler_of(name):
+    """One for all tests of a negative, with what it has judged of each clip."""
+    return TripletSampler(all_experts(), negatives=[NEGATIVES[name][0]()])
+
+
 @pytest.mark.parametrize("name", NEGATIVES)
 def test_every_label_of_every_expert_is_true_under_every_negative(name, clips):
     """By the audit, which measures annotations and warps with formulas of its own."""
     make, attributes = NEGATIVES[name]
     seen = Counter()
-    for triplet, pattern in drawn(TripletSampler(all_experts(), negatives=[make()]), clips):
+    for triplet, pattern in drawn(sampler_of(name), clips):
         attribute = ATTRIBUTES[triplet.labels[0].attribute]
         assert faults(triplet) == []
         assert tuple(label.value for label in triplet.labels) == attribute.answers(pattern)
@@ -120,10 +127,9 @@ def test_every_label_of_every_expert_is_true_under_every_negative(name, clips):
 @pytest.mark.parametrize("name", NEGATIVES)
 def test_prompts_of_a_dataset_are_true_and_labelled(name, clips):
     """Through the index and the writer, in every format, images as they come out of the loader."""
-    make, attributes = NEGATIVES[name]
-    sampler = TripletSampler(all_experts(), negatives=[make()])
+    _, attributes = NEGATIVES[name]
     writer = QuestionWriter(formats=[MultipleChoice(), TrueFalse(), FillIn(), Comparative()])
-    dataset = triplet_prompts(clips, sampler, writer, "train", 100)
+    dataset = triplet_prompts(clips, sampler_of(name), writer, "train", 100)
     assert set(dataset.index.balance.attributes) == attributes
     formats = Counter()
     for address in range(8 * len(attributes)):
@@ -248,9 +254,8 @@ def test_the_audit_finds_a_subject_that_kept_its_name_in_the_mirror(attribute, c
 @pytest.mark.parametrize("name", NEGATIVES)
 def test_the_audit_finds_every_opposite_answer(name, clips):
     _, attributes = NEGATIVES[name]
-    sampler = TripletSampler(all_experts(), negatives=[NEGATIVES[name][0]()])
     found = Counter()
-    for triplet, _ in drawn(sampler, clips, per_pattern=1):
+    for triplet, _ in drawn(sampler_of(name), clips, per_pattern=1):
         attribute = ATTRIBUTES[triplet.labels[0].attribute]
         place = found[attribute.name] % len(triplet.labels)  # one of the answers at a time, each in its turn
         label = triplet.labels[place]

@@ -6,8 +6,6 @@ import pytest
 import torch
 
 from remot.models import ModelSource, VLMPolicy
-from remot.models.packing.attention import RowMask
-from remot.models.packing.selection import SEPARATE, Packing
 from tests.devices.launch import in_two_processes
 from tests.models.packing.test_selection import ignoring_masks
 from tests.tiny import encode, make_batch, model_folder, random_completions
@@ -27,24 +25,24 @@ def work(rank, arguments):
     if rank == which:
         ignoring_masks(policy)
     encoded = encode(policy, make_batch(2, seed=rank))
-    own = policy.packing(encoded)
+    own = policy.shares_prompts(encoded)
     completions, _ = random_completions(policy, 2, 2, 3)
     with torch.no_grad():
         policy.completion_logprobs(encoded, completions)
         policy.completion_logprobs(encoded, completions)  # does not probe again
-    return own, policy.packing(encoded), said
+    return own, policy.shares_prompts(encoded), said
 
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_all_do_as_the_one_that_cannot_share(which):
     found = in_two_processes(work, (model_folder(), which))
     (own, agreed, said), (_, also_agreed, _) = found[1 - which], found[which]
-    assert own == Packing(shares_prompt=True, row_mask=RowMask.PARTS)
-    assert found[which][0] == agreed == also_agreed == SEPARATE
-    assert said == ["another process cannot compute with prompt and completions apart; going on without"]
+    assert own is True
+    assert found[which][0] is agreed is also_agreed is False
+    assert said == ["another process cannot share prompts; each completion is computed behind a copy"]
 
 
 def test_processes_that_agree_say_nothing():
     for own, agreed, said in in_two_processes(work, (model_folder(), None)):
-        assert own == agreed == Packing(shares_prompt=True, row_mask=RowMask.PARTS)
+        assert own is agreed is True
         assert said == []

@@ -14,7 +14,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from tests.fake_cuda.containers import leaves, mapped
-from tests.fake_cuda.kernel import fake_kernel
 from tests.fake_cuda.runtime import Runtime
 
 GPU, CPU = torch.device("cuda:0"), torch.device("cpu")
@@ -103,7 +102,6 @@ class FakeCudaDevice:
         self._stack = contextlib.ExitStack()
         self._stack.callback(CURRENT.pop)
         self._stack.enter_context(self.runtime.patched())
-        self._stack.enter_context(fake_kernel())
         self._stack.enter_context(_Calls(self))
         self._stack.enter_context(_Operations(self))
         return self

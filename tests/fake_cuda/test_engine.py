@@ -3,15 +3,16 @@
 import contextlib
 import copy
 import logging
+from functools import partial
 
 import pytest
 import torch
 
 from remot.errors import ConfigError
 from remot.models.memory import MemoryEstimate
-from remot.rollout.decoding.cuda_graph import GraphDecoder, StaticDecoder
+from remot.rollout.decoding.cuda_graph import GraphDecoder
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
-from remot.rollout.decoding.loop import Decoder, DecodeRequest, EagerDecoder, decode
+from remot.rollout.decoding.loop import Decoder, DecodeRequest, SharedDecoder, decode
 from remot.rollout.decoding.memory import PLANNED_SHARE, decode_bytes, free_bytes
 from tests.fake_cuda.gpu import FakeCudaDevice, to_gpu
 from tests.rollout.decoding.test_engine import talkative
@@ -69,7 +70,7 @@ def test_rows_leave_and_graphs_are_recorded_anew(one_policy, kind, num_completio
     assert len(gpu.runtime.graphs) > 1 if kind == "cuda_graph" else not gpu.runtime.graphs
 
 
-@pytest.mark.parametrize("steps", [EagerDecoder, StaticDecoder, GraphDecoder])
+@pytest.mark.parametrize("steps", [SharedDecoder, partial(SharedDecoder, is_fixed=True), GraphDecoder])
 @pytest.mark.parametrize("check_every", [4, 64])
 def test_the_host_waits_for_a_look_and_for_the_result_only(one_policy, steps, check_every):
     """A look is one read. The result's are two: how much has been drawn, and how long the longest completion is."""
@@ -117,8 +118,8 @@ BREAKS_A_CAPTURE = {"reads a number": _reads, "sends a number": _sends}
 @pytest.mark.parametrize("name", BREAKS_A_CAPTURE)
 def test_what_cannot_be_recorded_is_decoded_plainly(one_policy, name, monkeypatch, caplog):
     """The warning is given once, nothing is recorded again, and work goes on in the queue that it was in."""
-    real = StaticDecoder.step
-    monkeypatch.setattr(StaticDecoder, "step", lambda self: (BREAKS_A_CAPTURE[name](self), real(self))[1])
+    real = SharedDecoder.step
+    monkeypatch.setattr(SharedDecoder, "step", lambda self: (BREAKS_A_CAPTURE[name](self), real(self))[1])
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
     engine = RolloutEngine()
     with FakeCudaDevice() as gpu, caplog.at_level(logging.WARNING):
@@ -132,8 +133,8 @@ def test_what_cannot_be_recorded_is_decoded_plainly(one_policy, name, monkeypatc
 
 
 def test_a_graph_that_is_wanted_and_cannot_be_recorded_is_an_error(one_policy, monkeypatch):
-    real = StaticDecoder.step
-    monkeypatch.setattr(StaticDecoder, "step", lambda self: (_reads(self), real(self))[1])
+    real = SharedDecoder.step
+    monkeypatch.setattr(SharedDecoder, "step", lambda self: (_reads(self), real(self))[1])
     with FakeCudaDevice() as gpu, pytest.raises(RuntimeError, match="capture"):
         roll_out(on_gpu(one_policy), make_batch(2), decode="cuda_graph")
     assert gpu.runtime.current is gpu.runtime.main
@@ -158,13 +159,13 @@ class AlwaysGathered:
 
 
 def test_a_mask_of_the_host_is_an_error(one_policy, monkeypatch):
-    real = StaticDecoder.__init__
+    real = SharedDecoder.__init__
 
-    def made(self, *args):
-        real(self, *args)
-        self.own = torch.eye(self.own.shape[0], dtype=torch.bool)
+    def made(self, *args, **settings):
+        real(self, *args, **settings)
+        self.cache._columns = torch.arange(NUM_TOKENS - 1)
 
-    monkeypatch.setattr(StaticDecoder, "__init__", made)
+    monkeypatch.setattr(SharedDecoder, "__init__", made)
     with FakeCudaDevice(), pytest.raises(RuntimeError, match="on the same device"):
         roll_out(on_gpu(one_policy), make_batch(2), decode="cuda_graph")
 
@@ -173,14 +174,12 @@ def test_a_step_that_keeps_something_to_itself_draws_other_tokens(one_policy, mo
     """A position that is bound anew: run step by step it is right, replayed it stands still."""
 
     def step(self):
-        self.allowed.index_copy_(-1, self.columns, self.own.expand(self.num_rows, -1, -1))
-        self.state.draw(self.policy.decode_step(self.state.latest, self.position, self.allowed, self.cache))
-        self.columns.add_(self.own.shape[0])
+        self.state.draw(self.policy.decode_step(self.state.latest, self.position, self.cache))
         self.kept = [*getattr(self, "kept", []), self.position]
         self.position = self.position + 1
 
     here = roll_out(copy.deepcopy(one_policy), make_batch(2))
-    monkeypatch.setattr(StaticDecoder, "step", step)
+    monkeypatch.setattr(SharedDecoder, "step", step)
     with FakeCudaDevice():
         there = roll_out(on_gpu(one_policy), make_batch(2))
     assert there.token_ids.shape != here.token_ids.shape or there.token_ids.tolist() != here.token_ids.tolist()
@@ -213,7 +212,11 @@ def test_memory_that_is_free_decides_how_many_are_decoded_together(one_policy, m
     """Room for two of five prompts and a half."""
     rows = []
     real = Decoder.__init__
-    monkeypatch.setattr(Decoder, "__init__", lambda self, drawn, n: (rows.append(n), real(self, drawn, n))[1])
+    monkeypatch.setattr(
+        Decoder,
+        "__init__",
+        lambda self, of, asked, *more: (rows.append(len(asked.uniforms)), real(self, of, asked, *more))[1],
+    )
     here = roll_out(copy.deepcopy(one_policy), make_batch(5))
     with FakeCudaDevice() as gpu:
         there = on_gpu(one_policy)

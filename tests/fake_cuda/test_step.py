@@ -1,4 +1,4 @@
-"""Whole training steps on the fake CUDA device, as it is set up there: planned, over blocks, decoded by graphs."""
+"""Whole training steps on the fake CUDA device, as it is set up there: planned, in packed rows, decoded by graphs."""
 
 import copy
 import itertools
@@ -11,8 +11,6 @@ from remot import losses
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.losses import GRPOLoss
 from remot.models import FullWeights, LoRA
-from remot.models.packing.attention import RowMask
-from remot.models.packing.selection import Packing
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.sft import SFTObjective
@@ -60,16 +58,6 @@ def assert_same_numbers(there, here):
 ALWAYS = {("qwen3_vl", "adapters, recomputed"), ("qwen2_5_vl", "weights and vision, recomputed")}
 
 
-def test_a_rollout_that_asks_whether_blocks_are_exact_goes_on_as_it_began():
-    """The answer takes a pass with gradient, in training mode, in which dropout and recomputation change a rollout."""
-    policy = make_policy(adaptation=LoRA(dropout=0.5), attention="auto", prefix_sharing="auto")
-    with FakeCudaDevice():
-        encoded = encode(to_gpu(policy), make_batch(2))
-        with policy.evaluating():
-            assert policy.packing(encoded).row_mask is RowMask.BLOCKS
-            assert not any(part.training for part in policy.modules())
-
-
 @pytest.mark.parametrize(
     ("family", "kind"),
     [
@@ -84,7 +72,7 @@ def test_steps_are_those_of_a_processor(family, kind):
     wanted, *texts_here, gap = some_steps(copy.deepcopy(policy), make)
     with FakeCudaDevice() as gpu:
         found, *texts_there, gap_there = some_steps(to_gpu(policy), make)
-        assert policy.packing(None) == Packing(shares_prompt=True, row_mask=RowMask.BLOCKS)
+        assert policy.shares_prompts(None)
     assert len(gpu.runtime.graphs) == 2
     assert texts_there == texts_here
     assert max(*gap.values(), *gap_there.values()) < 1e-5

@@ -43,9 +43,9 @@ from remot.data.media.masks import draw_mask
 from remot.data.media.video.probe import probe
 from remot.data.questions.templates import read_wordings
 from remot.data.records.reading import read_recorded
+from remot.data.records.tables import rows_in
 from remot.evaluation.benchmarks.judging import CachedGrader
 from remot.evaluation.benchmarks.replies import ReplyStore
-from remot.evaluation.benchmarks.rows import rows_in
 from remot.evaluation.model_card import read_results, run_config
 from remot.models.adapter_folder import read_adapter
 from remot.rewards.offline import read_rows

@@ -217,14 +217,16 @@ def test_a_kill_between_two_moves_leaves_a_whole_newest_file(saved, monkeypatch,
 def test_kills_at_any_moment_leave_a_whole_file(tmp_path):
     """A process that saves without end is killed; the newest file is never of an older step than before."""
     path, generator, newest = tmp_path / "run" / "last.ckpt", random.Random(0), 1
+    started = time.monotonic()
     write_checkpoint(content(1), path)
+    longest_wait = max(0.1, 5 * (time.monotonic() - started))  # a few files, also on a machine that does other work
 
     def save_on():
         for step in range(newest, newest + 10_000):
             write_checkpoint(content(step), path)
 
     for _ in range(25):
-        in_child(save_on, wait_seconds=generator.uniform(0.0, 0.1))
+        in_child(save_on, wait_seconds=generator.uniform(0.0, longest_wait))
         found = step_of(path)
         assert found >= newest
         newest = found

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 
@@ -284,13 +285,29 @@ def test_stopped_workers_end_the_run_in_time_by_default(root):
     assert not worker.is_alive()
 
 
+@pytest.mark.parametrize("on_bad_clip", ["raise", "skip"])
+def test_a_read_without_workers_that_never_returns_ends_in_time(root, monkeypatch, on_bad_clip):
+    """As of a disk that does not answer; it is reported, and with ``skip`` tried twice more."""
+    data = make_data(root, on_bad_clip=on_bad_clip, max_wait_seconds=0.4, num_train_prompts_per_epoch=48)
+    batches = iter(data.train_dataloader())
+    next(batches)
+    monkeypatch.setattr(loaders, "REPORT_SECONDS", 0.1)
+    monkeypatch.setattr(loaders._ByAddress, "__getitem__", lambda *_: threading.Event().wait())
+    started = time.monotonic()
+    with pytest.warns(UserWarning, match="batch") as warned, pytest.raises(ResourceError, match="max_wait_seconds"):
+        next(batches)
+    assert time.monotonic() - started < 5
+    assert any("waiting for a batch" in str(one.message) for one in warned)
+    row("reads that never return, without workers", 1, 1)
+
+
 @pytest.mark.usefixtures("quick")
 def test_waiting_is_reported(root, monkeypatch):
-    monkeypatch.setattr(loaders, "REPORT_SECONDS", 0.1)
     data = make_data(root, num_workers=1, max_wait_seconds=1.5, num_train_prompts_per_epoch=48)
     loader = data.train_dataloader()
     batches = iter(loader)
     next(batches)
+    monkeypatch.setattr(loaders, "REPORT_SECONDS", 0.1)
     stopped(loader._iterator._workers[0])
     with pytest.warns(UserWarning, match="waiting for a batch") as warned, pytest.raises(ResourceError):
         list(batches)

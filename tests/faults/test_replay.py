@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from remot.cli import main
-from remot.losses import GRPOLoss
-from remot.strategies import GRPO, SFT, GRPOObjective
+from remot.losses import GroupAdvantages, GRPOLoss
+from remot.strategies import GRPO, SFT, AlternatingSFTGRPO, GRPOObjective, SFTThenGRPO
+from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.replay import first_fault
 from tests.data.handmade import mixed_clips, write_folder
 from tests.faults.runs import words
@@ -19,16 +20,17 @@ from tests.tiny import make_batch
 
 
 def module_of(strategy, **settings):
-    grpo = GRPOObjective(num_completions=3, max_new_tokens=5, loss=GRPOLoss(beta=0.05), reward=FirstLetterReward())
-    return ready_module(strategy, grpo=grpo, **settings)
+    """``settings`` are those of the reinforced objective."""
+    given = {"num_completions": 3, "max_new_tokens": 5, "loss": GRPOLoss(beta=0.05), "reward": FirstLetterReward()}
+    return ready_module(strategy, grpo=GRPOObjective(**given | settings))
 
 
 def spoil_logprobs(module, rows):
     """NaN at the first token of the first completion, in passes with gradient over the prompts of these numbers."""
     real, seen = module.policy.completion_logprobs, []
 
-    def completion_logprobs(encoded, completion_ids, **settings):
-        found = real(encoded, completion_ids, **settings)
+    def completion_logprobs(encoded, completion_ids, wanted=None, **settings):
+        found = real(encoded, completion_ids, wanted, **settings)
         if settings.get("use_reference"):
             return found
         seen.append(len(seen))
@@ -56,6 +58,90 @@ def test_the_prompt_and_token_of_a_log_probability_are_named():
     spoil_logprobs(module, {1})
     found = first_fault(module, "GRPO", 3, make_batch(2, seed=3))
     assert found.startswith("the policy's log-probability of token 0 of completion 0 of prompt 3-1")
+
+
+def test_the_token_of_a_rollout_is_named(monkeypatch):
+    from remot.strategies.grpo import step
+
+    module, real = module_of(GRPO()), step.generate
+
+    def generate(*arguments):
+        rollout = real(*arguments)
+        rollout.logprobs[1, 2, 0] = math.nan
+        return rollout
+
+    monkeypatch.setattr(step, "generate", generate)
+    found = first_fault(module, "GRPO", 3, make_batch(2, seed=3))
+    assert found == "the log-probability of token 0 of completion 2 in the rollout of prompt 3-1"
+
+
+def test_the_completion_of_an_advantage_is_named():
+    class Spoilt(GroupAdvantages):
+        def __call__(self, *arguments, **named):
+            compared = super().__call__(*arguments, **named)
+            compared.advantages[1, 2] = math.inf
+            return compared
+
+    module = module_of(GRPO(), advantages=Spoilt())
+    assert first_fault(module, "GRPO", 3, make_batch(2, seed=3)) == "the advantage of completion 2 of prompt 3-1"
+
+
+def test_a_reward_that_does_not_apply_is_no_fault():
+    """NaN marks a completion that a reward says nothing about; its advantage is 0."""
+
+    class Partial(FirstLetterReward):
+        def __call__(self, completions, questions):
+            output = super().__call__(completions, questions)
+            output.total[1] = math.nan
+            return output
+
+    module = module_of(GRPO(), reward=Partial())
+    assert first_fault(module, "GRPO", 3, make_batch(2, seed=3)) == ""
+
+
+@pytest.mark.parametrize("strategy", [GRPO, SFTThenGRPO, AlternatingSFTGRPO])
+def test_the_reference_is_named(strategy):
+    """The reference of the base model, and those that are captured when a phase begins."""
+    module = module_of(strategy())
+    real = module.policy.completion_logprobs
+
+    def completion_logprobs(*arguments, **settings):
+        found = real(*arguments, **settings)
+        return found + (math.nan if settings.get("use_reference") else 0.0)
+
+    module.policy.completion_logprobs = completion_logprobs
+    found = first_fault(module, "GRPO", 3, make_batch(2, seed=3))
+    assert found.startswith("the reference's log-probability of token 0 of completion 0 of prompt 3-0")
+
+
+class Redraws:
+    """Prompts of other names in place of those without a difference."""
+
+    resampler = None
+
+    def describe(self):
+        return []
+
+    def redraw(self, step, attempt, num_prompts):
+        self.asked = step, attempt
+        return make_batch(num_prompts, seed=9)
+
+
+def test_a_prompt_that_was_drawn_again_is_named_itself():
+    """The second prompt has nothing to choose between, and a redrawn one takes its place, whose loss is not finite."""
+
+    class Uneven(FirstLetterReward):
+        def __call__(self, completions, questions):
+            output = super().__call__(completions, questions)
+            for row, question in enumerate(questions):
+                output.total[row] = 1.0 if question.prompt_id == "3-1" else float(row)
+            return output
+
+    module, source = module_of(GRPO(), reward=Uneven(), dynamic_sampling=DynamicSampling(max_redraws=1)), Redraws()
+    spoil_logprobs(module, {1})
+    found = first_fault(module, "GRPO", 3, make_batch(2, seed=3), source)
+    assert "completion 0 of prompt 9-0" in found
+    assert source.asked == (3, 1)
 
 
 def test_a_term_of_the_loss_is_named():

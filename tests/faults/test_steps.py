@@ -126,6 +126,19 @@ def test_memory_that_runs_out_in_the_loss_costs_no_step(tmp_path, capsys):
     assert_goes_on_as_without_fault(tmp_path / "run", 2, strategy=SFT())
 
 
+@pytest.mark.parametrize("kind", [GeneratorExit, SystemExit])
+def test_what_ends_a_step_and_is_no_exception_costs_no_step(tmp_path, capsys, kind):
+    """As ``sys.exit`` in a callback, or an error of a library that derives from ``BaseException``."""
+
+    def leave():
+        raise kind(3)
+
+    with pytest.raises(kind):
+        run(make(strategy=SFT()), tmp_path / "run", AtUpdate(leave, FAILS_AT))
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == FAILS_AT
+    assert f"failed with {kind.__name__}" in told(capsys)
+
+
 @pytest.mark.parametrize("step", [1, 2, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 4, 5))])
 def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, monkeypatch, step):
     """Epochs of two batches, with validation between them; each step of six fails once."""
@@ -282,6 +295,26 @@ def test_a_signal_ends_an_evaluation_with_its_code(tmp_path, stage):
     with pytest.raises(StoppedBySignal) as stop:
         getattr(trainer, stage)(ready_module(), RandomPrompts())
     assert stop.value.code == 143
+
+
+@pytest.mark.parametrize("step", [0, FAILS_AT], ids=["sanity check", "validation"])
+def test_a_signal_between_steps_ends_a_fit_at_once(tmp_path, step):
+    """In the check of the validation before the first step there is nothing to save, later the newest step."""
+
+    class Signals(Callback):
+        def on_validation_batch_start(self, trainer, *_, **__):
+            if trainer.global_step == step:
+                sent.append(time.monotonic())
+                os.kill(os.getpid(), signal.SIGTERM)
+                time.sleep(60)
+
+    settings, sent = {"limit_val_batches": 1, "val_check_interval": FAILS_AT, "check_val_every_n_epoch": None}, []
+    with pytest.raises(StoppedBySignal) as stop:
+        run(make(strategy=SFT()), tmp_path / "run", Signals(), num_sanity_val_steps=1, **settings)
+    assert stop.value.code == 143
+    assert time.monotonic() - sent[0] < 20
+    last = tmp_path / "run" / "last.ckpt"
+    assert (read_checkpoint(last)["global_step"] if last.is_file() else 0) == step
 
 
 # -- when a run is saved -------------------------------------------------------------------------------------------

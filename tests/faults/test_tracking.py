@@ -213,6 +213,30 @@ def test_a_locked_store_and_a_full_one_hold_up_no_step(store, tmp_path):
     row("store locked, full", 2, 2)
 
 
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("way", ["a new file", "another store"])
+def test_a_store_that_was_removed_is_made_again_with_every_point(store, template, tmp_path, monkeypatch, capfd, way):
+    """The run goes on, and ``remot sync`` delivers also what the old file had taken."""
+    monkeypatch.setattr(courier, "SEND_SECONDS", 30)
+    lines, new = [], tmp_path / "new.db"
+    logger = spooled(store[0], tmp_path / "run", lines)
+    log_steps(logger, range(3))
+    until(lambda: not logger._mlflow_client.journal.num_pending())
+    (tmp_path / "m.db").unlink()
+    assert log_steps(logger, range(3, 6)) < 0.5
+    logger.finalize("success")
+    assert "readonly database" in lines[0]
+    assert "Traceback" not in capfd.readouterr().err
+    shutil.copy(template, new)
+    if way == "a new file":  # by another name, as MLflow keeps connections to files
+        Journal(tmp_path / "run" / "tracking").set_target(tracking_uri=f"sqlite:///{new}")
+    main(["sync", str(tmp_path / "run"), *(["--tracking_uri", f"sqlite:///{new}"] if way == "another store" else [])])
+    with closing(sqlite3.connect(new)) as file:
+        assert Counter(file.execute("select key, step from metrics where key = 'x'").fetchall()) == wanted(range(6))
+        assert file.execute("select status from runs").fetchall() == [("FINISHED",)]
+    row("store removed", 1, 1)
+
+
 def test_after_a_kill_no_point_is_doubled(store, tmp_path):
     """Killed after step 9, going on from a checkpoint of step 5: steps 5 to 9 are logged again, and stand there once.
 

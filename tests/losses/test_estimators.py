@@ -16,6 +16,7 @@ from remot.losses import (
     GroupAdvantages,
     LeaveOneOutAdvantages,
     MeanOnlyAdvantages,
+    RunningStdAdvantages,
     group_advantages,
 )
 from remot.losses.advantages import (
@@ -24,6 +25,7 @@ from remot.losses.advantages import (
     global_advantages,
     leave_one_out_advantages,
     mean_only_advantages,
+    running_std_advantages,
 )
 from tests.helpers import assert_close
 from tests.reference import advantages as reference
@@ -239,3 +241,56 @@ def test_gdpo_class():
 def test_eps_is_above_zero(build, eps):
     with pytest.raises(ConfigError, match="eps"):
         build(eps)
+
+
+# -- running deviations of tasks -----------------------------------------------------------------------------------
+
+
+def test_running_deviation_by_hand():
+    """Two tasks over two batches; the deviation of a task is that of all its rewards, with the batch in it already."""
+    compare = RunningStdAdvantages(decay=0.75, eps=0.0, largest=100.0)
+    first = torch.tensor([[0.0, 2.0], [0.0, 10.0], [2.0, 4.0]], dtype=torch.float64)
+    output = compare(first, first[None], (1.0,), ("near", "far", "near"))
+    near = (6 - 2**2) ** 0.5  # mean of 0, 2, 2, 4 is 2, of their squares 6
+    assert_close(output.advantages, [[-1 / near, 1 / near], [-1.0, 1.0], [-1 / near, 1 / near]])
+    second = torch.tensor([[4.0, 8.0]], dtype=torch.float64)  # mean 6, of squares 40
+    moved = (0.75 * 6 + 0.25 * 40 - (0.75 * 2 + 0.25 * 6) ** 2) ** 0.5
+    assert_close(compare(second, second[None], (1.0,), ("near",)).advantages, [[-2 / moved, 2 / moved]])
+    assert compare.moments["far"].square == 50
+
+
+def test_a_large_advantage_is_divided_by_the_deviation_of_its_group():
+    rewards = torch.tensor([[0.0, 1.0], [0.0, 0.04]], dtype=torch.float64)
+    output = running_std_advantages(rewards, torch.tensor([0.05, 0.05], dtype=torch.float64), eps=0.0)
+    assert_close(output.advantages, [[-1.0, 1.0], [-0.4, 0.4]])  # 0.5/0.05 is above 5: its own deviation is 0.5
+
+
+def test_running_deviations_continue_from_their_state():
+    batches = [rewards_of(seed) for seed in range(4)]
+    tasks = ("a", "b", "a", "b")
+    whole, begun = RunningStdAdvantages(), RunningStdAdvantages()
+    expected = [whole(batch, batch[None], (1.0,), tasks).advantages for batch in batches]
+    for batch in batches[:2]:
+        begun(batch, batch[None], (1.0,), tasks)
+    resumed = RunningStdAdvantages()
+    resumed.load_state_dict(begun.state_dict())
+    for batch, right in zip(batches[2:], expected[2:], strict=True):
+        assert torch.equal(resumed(batch, batch[None], (1.0,), tasks).advantages, right)
+
+
+def test_rewards_that_do_not_apply_do_not_move_the_deviation():
+    rewards = torch.tensor([[0.0, 2.0, NAN], [NAN, NAN, NAN]], dtype=torch.float64)
+    compare = RunningStdAdvantages(eps=0.0)
+    assert_close(compare(rewards, rewards[None], (1.0,), ("a", "b")).advantages, [[-1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    assert set(compare.moments) == {"a"}
+
+
+def test_equal_rewards_of_a_task_have_advantage_zero():
+    rewards = torch.ones(2, 3, dtype=torch.float64)
+    assert RunningStdAdvantages()(rewards, rewards[None], (1.0,), ("a", "a")).advantages.abs().max() == 0
+
+
+@pytest.mark.parametrize("wrong", [{"decay": 1.0}, {"least_std": 0.0}, {"largest": 0.0}, {"eps": -1.0}])
+def test_running_deviations_refuse(wrong):
+    with pytest.raises(ConfigError):
+        RunningStdAdvantages(**wrong)

@@ -37,3 +37,14 @@ def test_a_micro_batch_may_have_no_target_but_a_batch_may_not():
 def test_shapes_that_would_broadcast_are_refused():
     with pytest.raises(ValueError, match="target_mask"):
         sft_loss(LOGPROBS, MASK[:1])
+
+
+def test_weighted_by_probability_is_the_gradient_of_the_likelihood():
+    """d(−sg[p] log p) = −dp: the gradient of minus the mean probability of the target tokens."""
+    logprobs = LOGPROBS.clone().requires_grad_()
+    output = sft_loss(logprobs, MASK, weigh_by_probability=True)
+    output.loss.backward()
+    plain = LOGPROBS.clone().requires_grad_()
+    (-plain.exp()[MASK].mean()).backward()
+    assert_close(logprobs.grad, plain.grad)
+    assert output.metrics["nll"] == pytest.approx(-LOGPROBS[MASK].mean().item())

@@ -240,12 +240,18 @@ def test_a_damaged_configuration_is_named(folder, content):
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("use_dora", True), ("use_rslora", True), ("bias", "all"), ("rank_pattern", {"q_proj": 2}), ("peft_type", "IA3"),
+    [("bias", "all"), ("rank_pattern", {"q_proj": 2}), ("peft_type", "IA3"),
      ("init_lora_weights", "pissa"), ("modules_to_save", ["lm_head"]), ("of_a_later_version", 1)],
 )  # fmt: skip
 def test_other_kinds_of_adapters_are_refused_by_name(folder, key, value):
     edit(folder / CONFIG, **{key: value})
     with pytest.raises(ConfigError, match="IA3" if key == "peft_type" else key):
+        load(folder, is_trained=False)
+
+
+def test_dora_without_magnitudes_is_not_complete(folder):
+    edit(folder / CONFIG, use_dora=True)
+    with pytest.raises(CheckpointError, match="14 of 14"):
         load(folder, is_trained=False)
 
 

@@ -1,14 +1,16 @@
 """An export computes, with transformers and PEFT alone, what the policy computes."""
 
+import errno
 import json
 
 import pytest
 import torch
 from peft import PeftModel
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForImageTextToText
 
-from remot.errors import ConfigError
+from remot.errors import CheckpointError, ConfigError
 from remot.models import ModelSource, QLoRA
 from remot.models.export import check_export, name_base, published_base, save_merged, save_trained
 from tests.tiny import make_lora_policy, make_policy, model_folder, randomise_
@@ -25,6 +27,17 @@ def test_an_adapter_loads_in_peft_with_the_same_logits(policy, tmp_path):
     assert check.max_difference <= 1e-5 * check.max_logit
     assert check.max_logit > 0
     assert check.num_positions > 20
+
+
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left")])
+def test_a_disk_that_does_not_take_an_export_is_named(policy, tmp_path, monkeypatch, error):
+    def full(*_, **__):
+        raise error
+
+    monkeypatch.setattr(policy.model, "save_pretrained", full)
+    with pytest.raises(CheckpointError, match=rf"{tmp_path}/out: No space left.*remot export"):
+        save_trained(policy, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_merged_model_loads_in_transformers_with_the_same_logits(policy, tmp_path):

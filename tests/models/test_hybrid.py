@@ -10,7 +10,6 @@ import torch
 
 from remot.errors import ConfigError
 from remot.models import FullWeights, LoRA, ModelSource, VLMPolicy
-from remot.models.packing.selection import SEPARATE
 from remot.rollout.sampling import SamplingSettings
 from tests.models.packing.test_selection import warnings_of
 from tests.models.test_parity import LOGPROB_TOLERANCE, assert_same_as_one_row_at_a_time, largest_gap, naive_batch
@@ -61,8 +60,8 @@ def test_a_rollout_records_what_one_forward_pass_gives(sampling):
 def test_no_prompt_is_shared_and_the_reason_is_one_line(caplog):
     policy = KINDS["lora"]()
     with caplog.at_level(logging.WARNING):
-        assert policy.packing(encode(policy, make_batch(2))) == SEPARATE
-        assert policy.packing(encode(policy, make_batch(1))) == SEPARATE
+        assert policy.shares_prompts(encode(policy, make_batch(2))) is False
+        assert policy.shares_prompts(encode(policy, make_batch(1))) is False
     (said,) = warnings_of(caplog)
     assert "qwen3_5-0" in said
     assert "1 of linear_attention" in said
@@ -121,7 +120,7 @@ def test_four_steps_of_decoding_match_the_whole_row():
     with policy.evaluating():
         hidden, cache = policy.prefill_alone(encoded, 3)
         position = encoded.prompts.next_position.expand(3)
-        steps = [policy.decode_step(completions[0, :, t, None], position + t, None, cache)[:, 0] for t in range(3)]
+        steps = [policy.decode_step(completions[0, :, t, None], position + t, cache)[:, 0] for t in range(3)]
         states = [hidden, *steps]
         logits = policy.logits(torch.stack(states, dim=1))  # [G, T, V]
         stepped = torch.log_softmax(logits, -1).gather(-1, completions[0, ..., None])[..., 0]

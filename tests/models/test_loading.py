@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import AutoModelForImageTextToText
 
 from remot.errors import CheckpointError, ConfigError
 from remot.models import FullWeights, LoRA, ModelSource, QLoRA, VLMPolicy
@@ -139,15 +140,20 @@ def test_tied_weights_are_not_missing(folder):
     assert ModelSource(str(folder)).load().model.lm_head.weight.abs().sum() > 0
 
 
-def test_a_model_that_takes_images_otherwise_is_named(monkeypatch):
-    """Passes need positions in time, height and width, and a tower and a language model that can be called apart."""
-    from transformers import LlavaConfig, LlavaForConditionalGeneration
+def test_a_decoder_over_an_encoder_is_refused(monkeypatch):
+    """Its completions are no continuation of the prompt, which all passes suppose."""
+    from transformers import T5Gemma2Config
 
-    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1}
-    vision = {"model_type": "clip_vision_model", "image_size": 8, "patch_size": 4} | sizes
-    config = LlavaConfig(text_config={"model_type": "llama", "vocab_size": 400} | sizes, vision_config=vision)
-    monkeypatch.setattr(ModelSource, "_load_model", lambda *_, **__: LlavaForConditionalGeneration(config))
-    with pytest.raises(ConfigError, match=r"LlavaForConditionalGeneration.*Qwen2\.5-VL.*Qwen3-VL"):
+    sizes = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 1, "head_dim": 8}
+    text = sizes | {"num_key_value_heads": 1, "vocab_size": 400}
+    vision = sizes | {"image_size": 8, "patch_size": 4}
+    encoder = {"text_config": text, "vision_config": vision, "mm_tokens_per_image": 4}
+    config = T5Gemma2Config(encoder=encoder, decoder=text)
+    config.is_encoder_decoder = True
+    with torch.device("meta"):
+        model = AutoModelForImageTextToText.from_config(config)
+    monkeypatch.setattr(ModelSource, "_load_model", lambda *_, **__: model)
+    with pytest.raises(ConfigError, match=r"T5Gemma2ForConditionalGeneration.*decoder"):
         ModelSource(str(model_folder())).load()
 
 

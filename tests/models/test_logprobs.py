@@ -1,4 +1,6 @@
+import gc
 import math
+import weakref
 
 import pytest
 import torch
@@ -27,9 +29,12 @@ def plain(hidden, targets, head, bias, temperature):
 
 @pytest.mark.parametrize("chunk_tokens", [1, 4, 11, 100])
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
-def test_chunks_equal_the_plain_formula(chunk_tokens, temperature):
-    """Values and the gradients of hidden states and head, whether chunks are recomputed or kept."""
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_chunks_equal_the_plain_formula(chunk_tokens, temperature, is_frozen):
+    """Values and the gradients of hidden states and head, whether chunks are recomputed or differentiated at once."""
     hidden, targets, head, bias = problem()
+    head.requires_grad_(not is_frozen)
+    inputs = (hidden,) if is_frozen else (hidden, head.weight)
     weights = torch.linspace(-1, 1, len(targets))
     results = []
     for function in (
@@ -39,7 +44,7 @@ def test_chunks_equal_the_plain_formula(chunk_tokens, temperature):
         ),
     ):
         values = function()
-        gradients = torch.autograd.grad((values * weights).sum(), (hidden, head.weight))
+        gradients = torch.autograd.grad((values * weights).sum(), inputs)
         results.append((values.detach(), *gradients))
     for wanted, actual in zip(*results, strict=True):
         assert_close(actual, wanted, rtol=1e-5, atol=1e-6)
@@ -62,23 +67,27 @@ def test_half_precision_is_summed_in_float32():
     assert_close(actual.detach(), torch.log_softmax(logits, -1).gather(-1, targets[:, None])[:, 0].detach())
 
 
-def test_no_chunk_of_logits_is_kept_for_the_backward_pass():
-    """Of several chunks none keeps its logits; a single one does, as there is nothing to gain."""
+@pytest.mark.parametrize("is_frozen", [False, True])
+@pytest.mark.parametrize("chunk_tokens", [10, 40])
+def test_no_logits_are_kept_for_the_backward_pass(is_frozen, chunk_tokens):
+    """Not of several chunks and not of a single one; the backward pass of a frozen head computes none either."""
     hidden, targets, head, bias = problem(num_rows=40)
+    head.requires_grad_(not is_frozen)
+    runs, packed = [], []
+    head.register_forward_hook(lambda *_: runs.append(1))
 
-    def saved_logits(chunk_tokens):
-        kept = []
+    def pack(tensor):
+        packed.append(weakref.ref(tensor))
+        return tensor
 
-        def pack(tensor):
-            kept.append(tuple(tensor.shape))
-            return tensor
-
-        with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-            token_logprobs(hidden, targets, head, logit_bias=bias, chunk_tokens=chunk_tokens)
-        return (chunk_tokens, 9) in kept
-
-    assert not saved_logits(10)
-    assert saved_logits(40)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        values = token_logprobs(hidden, targets, head, logit_bias=bias, chunk_tokens=chunk_tokens)
+    gc.collect()
+    kept = [tuple(tensor.shape) for reference in packed if (tensor := reference()) is not None]
+    assert kept
+    assert (chunk_tokens, 9) not in kept
+    values.sum().backward()
+    assert len(runs) == (1 if is_frozen else 2) * 40 // chunk_tokens
 
 
 def test_nothing_to_score():

@@ -1,5 +1,7 @@
 """The packed pass must be indistinguishable from what transformers computes for one completion at a time."""
 
+import importlib
+
 import pytest
 import torch
 
@@ -91,11 +93,11 @@ def largest_gap(one, other):
     return (one - other).detach().abs().max().item()
 
 
-def assert_same_gradients(actual, expected):
+def assert_same_gradients(actual, expected, tolerance=GRADIENT_TOLERANCE):
     assert actual.keys() == expected.keys()
     for name, wanted in expected.items():
         difference = float((actual[name] - wanted).norm())
-        assert difference <= GRADIENT_TOLERANCE * float(wanted.norm()) + 1e-9, name
+        assert difference <= tolerance * float(wanted.norm()) + 1e-9, name
 
 
 def assert_same_as_one_row_at_a_time(policy, batch, num_completions=3, num_tokens=7):
@@ -122,7 +124,7 @@ def test_a_pass_equals_one_row_at_a_time(family, kind, sharing):
     assert sorted(map(len, batch.images)) == [2, 2, 3]
     assert len(set(policy.process(batch).prompt_lengths.tolist())) == 3
     assert_same_as_one_row_at_a_time(policy, batch)
-    assert policy.packing(encode(policy, batch)).shares_prompt == (sharing == "on")
+    assert policy.shares_prompts(encode(policy, batch)) == (sharing == "on")
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -164,9 +166,8 @@ def test_temperature_divides_the_logits(family):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_eager_attention_takes_the_same_mask(family):
-    """A bool mask would be *added* to the scores by transformers' eager kernel."""
-    sdpa, eager = (make_policy(family, attention=attention) for attention in ("sdpa", "eager"))
+def test_kernels_of_transformers_compute_plainly(family):
+    sdpa, eager = (make_policy(family, attention=name, prefix_sharing="off") for name in ("sdpa", "eager"))
     batch = make_batch(2)
     completions, mask = random_completions(sdpa, 2, 2, 5)
     with torch.no_grad():
@@ -177,21 +178,20 @@ def test_eager_attention_takes_the_same_mask(family):
     assert largest_gap(naive, other) < LOGPROB_TOLERANCE
 
 
-@pytest.mark.parametrize("wrong", ["position", "mask", "dense mask", "column"])
+@pytest.mark.parametrize("wrong", ["position", "mask", "column"])
 def test_the_comparison_notices_a_mistake(monkeypatch, wrong):
-    """Positions one further, a token that looks at padding, completions that see each other, states one to the left."""
-    from remot.models.packing import forward as module
-
+    """Positions one further, a completion that does not see all of its prompt, states one to the left."""
     mistakes = {
-        "position": ("packed_position_ids", lambda real: lambda p, n, *rest: real(p, n + 1, *rest)),
-        "mask": ("completion_mask", lambda real: lambda mask, *rest: real(mask | True, *rest)),
-        "dense mask": ("packed_attention_mask", lambda real: lambda mask, g, t: real(mask, min(g, 1), g * t)),
-        "column": ("packed_predictor_columns", lambda real: lambda *a: real(*a).roll(1, -1)),
+        "position": ("forward.packed_position_ids", lambda real: lambda p, n, *rest: real(p, n + 1, *rest)),
+        "mask": ("attention.completion_bias", lambda real: lambda *a: real(*a).roll(1, -1)),
+        "column": ("forward.packed_predictor_columns", lambda real: lambda *a: real(*a).roll(1, -1)),
     }
     name, mistake = mistakes[wrong]
-    policy, batch = make_policy(attention="sdpa" if wrong == "dense mask" else "auto"), make_batch(2)
+    module, _, function = name.partition(".")
+    module = importlib.import_module(f"remot.models.packing.{module}")
+    policy, batch = make_policy(), make_batch(2)
     completions, mask = random_completions(policy, 2, 2, 5)
-    monkeypatch.setattr(module, name, mistake(getattr(module, name)))
+    monkeypatch.setattr(module, function, mistake(getattr(module, function)))
     with torch.no_grad():
         packed = policy.completion_logprobs(encode(policy, batch), completions)[mask]
         naive = naive_batch(policy.core, policy, batch, completions, mask)

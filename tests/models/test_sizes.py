@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from remot.models import LoRA, ModelSource, QLoRA
-from remot.models.sizes import PUBLISHED, has_weights, model_sizes, visual_tokens
+from remot.models.families.names import PUBLISHED
+from remot.models.sizes import has_weights, model_sizes, visual_tokens
 from remot.structures import PromptBatch
 from tests.helpers import make_question
 from tests.tiny import make_lora_policy, make_policy, model_folder

@@ -10,8 +10,7 @@ from remot.models import ModelSource, VLMPolicy
 from remot.models.inputs.processing import in_prompt_order
 from remot.models.inputs.prompts import EncodedPrompts, VisualInputs
 from remot.models.inputs.timestamps import video_metadata, whole_patches
-from remot.models.packing.forward import run_prompts
-from remot.models.packing.masks import packed_attention_mask
+from remot.models.packing.forward import run_rows
 from remot.structures import PromptBatch, Video
 from tests.helpers import assert_close
 from tests.models.test_parity import (
@@ -83,8 +82,8 @@ def test_logits_of_the_prompt_are_those_of_the_whole_model(family):
     encoded = encode(policy, batch)
     prompts = encoded.prompts
     with torch.no_grad():
-        allowed = packed_attention_mask(prompts.prompt_mask, 0, 0)
-        output = run_prompts(policy.core, encoded, None, allowed, position_ids=prompts.position_ids, use_cache=False)
+        settings = {"position_ids": prompts.position_ids, "use_cache": False}
+        output = run_rows(policy.core, prompts.input_ids, prompts.visual_mask, encoded.features, **settings)
         ours = policy.core.lm_head(output.last_hidden_state)
         for row, (images, question, videos) in enumerate(zip(batch.images, batch.questions, batch.videos, strict=True)):
             theirs = naive_logits(policy.core, naive_inputs(policy, images, question, videos))
@@ -356,7 +355,7 @@ def test_completions_about_videos_do_not_depend_on_how_they_are_decoded(family, 
     shared = roll_out(talkative(family, end=4.0, prefix_sharing="on"), batch)
     separate = roll_out(talkative(family, end=4.0, prefix_sharing="off"), batch)
     chosen = talkative(family, end=4.0, prefix_sharing="auto")
-    assert chosen.packing(encode(chosen, batch)).shares_prompt
+    assert chosen.shares_prompts(encode(chosen, batch))
     for other in (separate, roll_out(chosen, batch)):
         assert torch.equal(other.token_ids, shared.token_ids)
         assert largest_gap(other.logprobs, shared.logprobs) < LOGPROB_TOLERANCE

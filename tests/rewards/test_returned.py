@@ -1,6 +1,7 @@
 """What a user's reward returns is checked where it is called: the class, what came and what was expected."""
 
 import math
+import os
 from dataclasses import replace
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 
 from remot.errors import RewardError
 from remot.rewards import CompositeReward, FunctionReward, PointwiseReward, Reward
-from remot.rewards.base import require_applicable, scored_by
+from remot.rewards.base import FORKED, require_applicable, scored_by
 from remot.strategies import GRPOObjective
 from remot.strategies.objective import StepAddress
 from remot.structures import RewardOutput
@@ -68,6 +69,54 @@ def test_what_came_and_from_whom(fault, within):
     for num_tokens in (None, [1, 2, 3]):
         with pytest.raises(RewardError, match=rf"test_returned\.Returns .*{came}.*, expected"):
             scored_by(reward, COMPLETIONS, QUESTIONS, num_tokens)
+
+
+class OwnEnd(BaseException):
+    pass
+
+
+def fail_of(kind):
+    def fail():
+        raise kind
+
+    return fail
+
+
+@pytest.mark.parametrize("kind", [GeneratorExit, OwnEnd, StopIteration])
+def test_what_is_raised_and_is_no_exception_is_named(kind):
+    with pytest.raises(RewardError, match=rf"Returns raised {kind.__name__}"):
+        scored_by(Returns(fail_of(kind)), COMPLETIONS, QUESTIONS, None)
+
+
+@pytest.mark.parametrize("leave", [list, fail_of(KeyError)])
+def test_a_process_that_a_reward_forks_does_not_leave_it(leave):
+    """Otherwise two processes go on with the run."""
+    children = []
+
+    def fork():
+        child = os.fork()
+        if child == 0:
+            leave()
+        children.append(child)
+        return output([1.0, 2.0, 3.0])
+
+    assert scored_by(Returns(fork), COMPLETIONS, QUESTIONS, None).total.tolist() == [1.0, 2.0, 3.0]
+    (child,) = children
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == FORKED
+
+
+def test_a_reward_does_not_turn_gradients_off_for_the_update():
+    def score():
+        torch.set_grad_enabled(False)
+        return output([1.0, 2.0, 3.0])
+
+    scored_by(Returns(score), COMPLETIONS, QUESTIONS, None)
+    assert torch.is_grad_enabled()
+
+
+def test_ctrl_c_is_no_fault_of_the_reward():
+    with pytest.raises(KeyboardInterrupt):
+        scored_by(Returns(fail_of(KeyboardInterrupt)), COMPLETIONS, QUESTIONS, None)
 
 
 def test_what_fits_is_given_on():

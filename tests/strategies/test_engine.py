@@ -100,12 +100,12 @@ def refusing(policy, most_prompts):
     """Let passes with gradient over more prompts run out of memory, as a small GPU would; tells what was asked."""
     asked, real = [], policy.completion_logprobs
 
-    def completion_logprobs(encoded, completion_ids, **settings):
+    def completion_logprobs(encoded, completion_ids, wanted=None, **settings):
         if torch.is_grad_enabled() and not settings.get("use_reference"):
             asked.append(len(encoded))
             if len(encoded) > most_prompts:
                 raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
-        return real(encoded, completion_ids, **settings)
+        return real(encoded, completion_ids, wanted, **settings)
 
     policy.completion_logprobs = completion_logprobs
     return asked
@@ -193,7 +193,7 @@ def test_the_step_does_not_depend_on_how_it_is_decoded(settings):
 def test_training_and_evaluation_use_the_settings_of_the_module(tmp_path):
     module = ready_module(GRPO(), rollout=RolloutSettings(prompts_together=1))
     sizes, real = [], module.policy.prefill
-    module.policy.prefill = lambda encoded, room=0: (sizes.append(len(encoded)), real(encoded, room))[1]
+    module.policy.prefill = lambda encoded: (sizes.append(len(encoded)), real(encoded))[1]
     fit(module, tmp_path, max_steps=1)
     assert sizes == [1, 1]
     module.test_step(make_batch(3), 0)

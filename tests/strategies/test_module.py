@@ -1,9 +1,11 @@
 """The module in a real Lightning trainer on the CPU: what moves, what is saved, that a resumed run is the same run."""
 
 import contextlib
+import copy
 import logging
 import math
 import warnings
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -19,17 +21,20 @@ from torch.utils.data import DataLoader
 import remot
 from remot.errors import CheckpointError, ConfigError
 from remot.evaluation.benchmark import EvaluationSettings
-from remot.losses import GRPOLoss
+from remot.losses import GRPOLoss, RunningStdAdvantages
 from remot.models import FullWeights, LoRA, ModelSource, QLoRA
 from remot.strategies import (
     GRPO,
     SFT,
     AlternatingSFTGRPO,
+    DPOObjective,
     GRPOObjective,
     PolicySettings,
     PostTrainingModule,
     SFTObjective,
+    SFTThenDPO,
     SFTThenGRPO,
+    WrongLetters,
 )
 from remot.strategies.objective import StepAddress
 from tests.strategies.grpo.test_objective import FirstLetterReward
@@ -104,14 +109,17 @@ def phases(notebook):
     return [*(names[key] for metrics in notebook.logged for key in metrics if key in names)]
 
 
+def grpo_objective():
+    return GRPOObjective(num_completions=3, max_new_tokens=5, loss=GRPOLoss(beta=0.05), reward=FirstLetterReward())
+
+
 def make_module(strategy=None, adaptation=None, *, seed=3, optimizer=ADAMW, family="qwen3_vl", **settings):
     policy = PolicySettings(ModelSource(str(model_folder(family))), adaptation or LoRA(rank=2))
-    grpo = GRPOObjective(num_completions=3, max_new_tokens=5, loss=GRPOLoss(beta=0.05), reward=FirstLetterReward())
     module = PostTrainingModule(
         policy=policy,
         strategy=strategy or AlternatingSFTGRPO(k_sft=1, k_grpo=1),
         sft=SFTObjective(loss_on="response"),
-        **{"grpo": grpo, "optimizer": optimizer, "micro_batch_prompts": 1, "seed": seed} | settings,
+        **{"grpo": grpo_objective(), "optimizer": optimizer, "micro_batch_prompts": 1, "seed": seed} | settings,
     )
     module.evaluation = EvaluationSettings(max_new_tokens=4)
     return module
@@ -417,7 +425,8 @@ def test_a_checkpoint_in_the_middle_of_a_pass_is_that_between_steps(tmp_path, st
 
 def resumed(tmp_path, **arguments):
     """Four steps at once, and two and then two more of new objects: both modules, and what both logged."""
-    whole, first, second = ready_module(**arguments), ready_module(**arguments), make_module(**arguments)
+    builds = (ready_module, ready_module, make_module)
+    whole, first, second = (build(**copy.deepcopy(arguments)) for build in builds)  # some settings hold a state
     whole_notebook, _ = fit(whole, tmp_path, max_steps=4)
     first_notebook, trainer = fit(first, tmp_path, max_steps=2)
     trainer.save_checkpoint(tmp_path / "two.ckpt")
@@ -437,8 +446,17 @@ def is_result(name):
         {"adaptation": LoRA(rank=2), "family": "qwen2_5_vl"},
         {"adaptation": FullWeights()},
         {"adaptation": QLoRA(rank=2), "optimizer": partial(bitsandbytes.optim.AdamW8bit, lr=0.01)},
+        {"grpo": replace(grpo_objective(), advantages=RunningStdAdvantages()), "strategy": GRPO()},
+        {"strategy": SFTThenDPO(sft_steps=1), "dpo": DPOObjective(WrongLetters())},
     ],
-    ids=["lora and scheduler", "lora on qwen2.5", "full weights", "qlora and 8-bit optimiser"],
+    ids=[
+        "lora and scheduler",
+        "lora on qwen2.5",
+        "full weights",
+        "qlora and 8-bit optimiser",
+        "running deviations",
+        "preferences",
+    ],
 )
 def test_resumed_run_is_the_same_run_bit_for_bit(tmp_path, arguments):
     whole, second, logged_at_once, logged = resumed(tmp_path, **arguments)

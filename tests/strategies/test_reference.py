@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from functools import cache, partial
+from itertools import product
 
 import bitsandbytes
 import pytest
@@ -161,8 +162,11 @@ def at_once(tmp_path_factory):
     return run
 
 
-@pytest.mark.parametrize("interrupted_at", [1, 2, 3])
-@pytest.mark.parametrize("kind", ADAPTATIONS)
+#: Every way to train after the change of phase, when the checkpoint holds the reference; two of them before and at it.
+INTERRUPTIONS = [*((kind, 3) for kind in ADAPTATIONS), *product(("lora", "full with vision"), (1, 2))]
+
+
+@pytest.mark.parametrize(("kind", "interrupted_at"), INTERRUPTIONS)
 def test_resumed_run_is_the_same_run_bit_for_bit(kind, interrupted_at, at_once, tmp_path):
     """Before the change of phase, at it, and after it."""
     whole, weights_of_whole = at_once(kind)

@@ -1,7 +1,7 @@
 import pytest
 
 from remot.errors import ConfigError
-from remot.strategies import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO
+from remot.strategies import DPO, GRPO, SFT, AlternatingSFTGRPO, SFTThenDPO, SFTThenGRPO
 
 
 @pytest.mark.parametrize(
@@ -9,6 +9,8 @@ from remot.strategies import GRPO, SFT, AlternatingSFTGRPO, SFTThenGRPO
     [
         (SFT(), "SSSSSSSSSS"),
         (GRPO(), "GGGGGGGGGG"),
+        (DPO(), "DDDDDDDDDD"),
+        (SFTThenDPO(sft_steps=3), "SSSDDDDDDD"),
         (SFTThenGRPO(sft_steps=1), "SGGGGGGGGG"),
         (SFTThenGRPO(sft_steps=4), "SSSSGGGGGG"),
         (SFTThenGRPO(), "SSSSSSSSSS"),  # 20 steps by default
@@ -33,6 +35,8 @@ def test_the_warm_up_ends():
     [
         (SFT(), {"SFT"}),
         (GRPO(), {"GRPO"}),
+        (DPO(), {"DPO"}),
+        (SFTThenDPO(2), {"SFT", "DPO"}),
         (SFTThenGRPO(2), {"SFT", "GRPO"}),
         (AlternatingSFTGRPO(2, 1), {"SFT", "GRPO"}),
     ],
@@ -46,6 +50,7 @@ def test_phases_are_those_that_occur(strategy, phases):
     ("build", "key"),
     [
         (lambda: SFTThenGRPO(0), "sft_steps"),
+        (lambda: SFTThenDPO(0), "the strategy DPO"),
         (lambda: AlternatingSFTGRPO(0, 1), "k_sft"),
         (lambda: AlternatingSFTGRPO(1, 0), "k_grpo"),
     ],
@@ -61,6 +66,9 @@ def test_a_phase_of_no_steps_is_an_error(build, key):
         (SFT(), "----------"),
         (GRPO(), "----------"),
         (GRPO(reference="phase_start"), "0000000000"),  # the policy that the run began with
+        (SFTThenDPO(3), "---3333333"),
+        (DPO(reference="phase_start"), "0000000000"),
+        (DPO(), "----------"),
         (SFTThenGRPO(3), "---3333333"),  # by default the policy that SFT has made
         (SFTThenGRPO(3, reference="base"), "----------"),
         (AlternatingSFTGRPO(1, 3), "----------"),  # by default the base model

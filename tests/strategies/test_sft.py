@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+import yaml
 
 from remot.answers import answer_char_span, answer_char_spans, render_response
 from remot.errors import ConfigError
@@ -14,7 +15,7 @@ from remot.motion import PAIRS
 from remot.strategies import SFTObjective
 from remot.strategies.objective import StepAddress
 from remot.structures import MotionLabel, Question, Reference, Slot
-from tests.helpers import assert_close, make_question
+from tests.helpers import PROJECT, assert_close, make_question
 from tests.tiny import encode, make_batch, make_lora_policy, make_policy
 
 ADDRESS = StepAddress(seed=0, step=0)
@@ -293,6 +294,17 @@ def test_letters_weigh_as_much_as_asked_for():
     for name, gradient in weighted[2].items():
         wanted = 2.5 * answer[2][name] + response[2][name]
         assert (gradient - wanted).norm() <= 1e-5 * wanted.norm() + 1e-9, name
+
+
+def test_the_recipe_of_dft_weighs_tokens_by_their_probability():
+    held = yaml.safe_load((PROJECT / "configs" / "losses" / "dft.yaml").read_text())["model"]["sft"]
+    policy, batch, objective = make_lora_policy(), make_batch(3), SFTObjective(**held)
+    loss, nll, _ = totals(objective.prepare(policy, batch, ADDRESS, 2), policy)
+    ids, mask, _ = objective.targets(policy, [objective.response(question, ADDRESS) for question in batch.questions])
+    with torch.no_grad():
+        logprobs = policy.completion_logprobs(encode(policy, batch), ids)[mask]
+    assert_close(loss, -(logprobs.exp() * logprobs).mean(), rtol=1e-5)
+    assert_close(nll, -logprobs.mean(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("train_vision", [False, True])

@@ -38,7 +38,7 @@ from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, cont
 from remot.tracking.courier import _changes, short
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
 from remot.tracking.plot import _group_label, running_mean
-from remot.tracking.render import _state, shown_setting, to_json, to_markdown
+from remot.tracking.render import run_cells, shown_setting, to_json, to_markdown
 from remot.tracking.run_log import git_commit
 from remot.tracking.save_config import flatten
 from tests.helpers import assert_close
@@ -118,7 +118,7 @@ def test_a_run_that_was_not_evaluated_is_no_unfinished_one(store):
     experiment = client.create_experiment("not evaluated")
     add_run(client, experiment, strategy="SFT", seed=0, base=None, final=None)
     table = compare_runs(store, "not evaluated")
-    assert (table.runs[0].steps, _state(table.runs[0]), table.groups) == (40, "not evaluated", ())
+    assert (table.runs[0].steps, run_cells(table)[1][0][-1], table.groups) == (40, "not evaluated", ())
 
 
 def test_spread_by_hand(store):
@@ -568,6 +568,7 @@ def test_a_closed_port_is_named_at_once(monkeypatch):
         ('(Caused by ReadTimeoutError("x: Read timed out. (read timeout=2)"))', "in time"),
         ("(Caused by SSLError(SSLCertVerificationError(1, '[SSL: CERTIFICATE_VERIFY_FAILED]')))", "certificate"),
         ("(Caused by NewConnectionError('x: [Errno 113] No route to host'))", "cannot be reached"),
+        ("(autoflush)\n(sqlite3.OperationalError) attempt to write a readonly database\n[SQL: x]", "readonly"),
     ],
 )
 def test_a_connection_that_fails_is_put_in_words(said, words):

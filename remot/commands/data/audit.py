@@ -52,11 +52,12 @@ def audit_command(
     if folder is None and section is not None and section.get("records"):
         folder, section = Path(section["records"]).expanduser(), None
     with ProgressBars() as bars:
-        audit = (
-            _audit_run(section or {}, num_triplets or NUM_PROMPTS, split, bars)
-            if folder is None
-            else _audit_prompts(folder, section, root, num_triplets, bars)
-        )
+        if folder is None:
+            from remot.datatools.audit import audit_data
+
+            audit = audit_data(data_from(section or {}), num_triplets or NUM_PROMPTS, split, on_progress=bars.show)
+        else:
+            audit = _audit_prompts(folder, section, root, num_triplets, bars)
     if format == "json":
         write_out(json_text(audit.record(), indent=2, ensure_ascii=True) + "\n")
     else:
@@ -64,12 +65,6 @@ def audit_command(
     if audit.faults:
         write_err(f"remot: {'; '.join(audit.faults)}\n")
         sys.exit(EXIT_UNFIT)
-
-
-def _audit_run(section: dict[str, Any], num_prompts: int, split: str, bars: "ProgressBars") -> "Audit":
-    from remot.datatools.audit import audit_data
-
-    return audit_data(data_from(section), num_prompts, split, on_progress=bars.show)
 
 
 def _audit_prompts(

@@ -18,8 +18,8 @@ def read_data(
     return data_from(data_section(config, root, seed, on_bad_clip))
 
 
-def data_from(section: dict[str, Any]) -> "PromptData":
-    """The prompts of a ``data`` section.
+def data_from(section: dict[str, Any], kind: "type[PromptData] | None" = None) -> "PromptData":
+    """The prompts of a ``data`` section, as a ``kind`` of prompt data.
 
     Raises:
         ConfigError: If a key or value does not fit.
@@ -27,7 +27,7 @@ def data_from(section: dict[str, Any]) -> "PromptData":
     from remot.data.prompt_data import PromptData
 
     parser = OwnParser(prog="remot data")
-    parser.add_class_arguments(PromptData, "data")
+    parser.add_class_arguments(kind or PromptData, "data")
     data: PromptData = instantiated(parser, parser.parse_object({"data": deepcopy(section)})).data
     return data
 

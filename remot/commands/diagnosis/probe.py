@@ -2,10 +2,10 @@
 
 import contextlib
 import gc
+import itertools
 import os
-import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,9 +19,8 @@ from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.memory import SCORED_ROWS, decode_bytes, score_bytes
 from remot.rollout.sampling import GREEDY
 from remot.strategies.accumulation import GradientAccumulator
-from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.module import PostTrainingModule
-from remot.strategies.objective import StepAddress
+from remot.strategies.objective import PreparedStep, StepAddress
 from remot.strategies.optimization import make_optimization
 
 #: Steps of each phase: the first decides how prompts are packed, which takes time of its own, and is not counted.
@@ -39,14 +38,16 @@ class ProbedPhase:
     Args:
         metrics: Of each step, the first included.
         seconds: Of each step.
-        peak_bytes: Most memory above what was taken before, over all steps; None if it cannot be measured here.
-        estimated_bytes: What the planner of micro-batches expects of it.
+        peak_bytes: Most memory of tensors above that of the weights, in the first step.
+        estimated_bytes: What the planner of micro-batches expects of a step of this shape.
+        process_bytes: Resident memory of the process before; None if the system does not say.
     """
 
     metrics: list[dict[str, float]] = field(default_factory=list)
     seconds: list[float] = field(default_factory=list)
-    peak_bytes: int | None = None
+    peak_bytes: int = 0
     estimated_bytes: int = 0
+    process_bytes: int | None = None
 
     @property
     def step_seconds(self) -> float:
@@ -118,49 +119,41 @@ def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContex
 
 
 def _probe_phase(module: PostTrainingModule, data: MotionDataModule, phase: str, optimizer: Optimizer) -> ProbedPhase:
-    found, policy, accumulate = ProbedPhase(), module.loaded_policy, GradientAccumulator()
+    found, policy, accumulate = ProbedPhase(process_bytes=_process_bytes()), module.loaded_policy, GradientAccumulator()
     snapshot = policy.snapshot
     if snapshot is not None and phase == "GRPO":
         snapshot.capture(policy.model, 0)
     end = time.monotonic() + MAX_SECONDS
-    with peak_memory(policy.device) as peak:
-        for step in range(PROBE_STEPS):
-            started = time.perf_counter()
-            batch = first_prompts(data, data.batch_size, step * data.batch_size)
-            address = StepAddress(module.seed, step, data, module.rollout_engine)
+    for step in range(PROBE_STEPS):
+        started = time.perf_counter()
+        batch = first_prompts(data, data.batch_size, step * data.batch_size)
+        address = StepAddress(module.seed, step, data, module.rollout_engine)
+        with contextlib.nullcontext() if step else peak_memory(policy.device, found):
             prepared = module.objectives[phase].prepare(policy, batch, address, module.micro_batch_prompts)
             metrics = dict(prepared.metrics)
             for update in range(prepared.num_updates):
                 totals = accumulate(prepared, optimizer.zero_grad, lambda loss, _: torch.autograd.backward(loss))
                 metrics |= {name: number for name, number in totals.items() if update == 0}
                 optimizer.step()
-            metrics |= prepared.late_metrics()
-            found.metrics.append(metrics)
-            found.seconds.append(time.perf_counter() - started)
-            num_columns = policy.process(batch).input_ids.shape[1]
-            found.estimated_bytes = max(
-                found.estimated_bytes, _estimated(module, phase, num_columns, prepared.micro_batch_prompts, len(batch))
-            )
-            if time.monotonic() > end:
-                break
+        metrics |= prepared.late_metrics()
+        found.metrics.append(metrics)
+        found.seconds.append(time.perf_counter() - started)
+        if step == 0:
+            found.estimated_bytes = _estimated(module, prepared, samples=phase == "GRPO")
+        if time.monotonic() > end:
+            break
     optimizer.zero_grad()
-    found.peak_bytes = peak.get("bytes")
     return found
 
 
-def _estimated(
-    module: PostTrainingModule, phase: str, num_columns: int, micro_batch_prompts: int, num_prompts: int
-) -> int:
-    """Bytes of a step by the planner's numbers."""
-    objective, footprint = module.objectives[phase], module.loaded_policy.footprint
-    group, tokens = (
-        (objective.num_completions, objective.max_new_tokens) if isinstance(objective, GRPOObjective) else (1, 64)
-    )
-    together = module.rollout_engine.settings.prompts_together
+def _estimated(module: PostTrainingModule, prepared: PreparedStep, *, samples: bool) -> int:
+    """Bytes of a step of this shape by the planner's numbers, with the gradients of what is trained."""
+    num_prompts, *lengths = prepared.shape
+    policy, together = module.loaded_policy, module.rollout_engine.settings.prompts_together
     decoded = num_prompts if together == "auto" else together  # of a CPU: all
-    update = score_bytes(footprint, num_columns, group, tokens) * micro_batch_prompts
-    rollout = decode_bytes(footprint, num_columns, group, tokens) * decoded if phase == "GRPO" else 0
-    return max(update + SCORED_ROWS * footprint.logits_bytes, rollout)
+    update = score_bytes(policy.footprint, *lengths) * prepared.micro_batch_prompts
+    update += SCORED_ROWS * policy.footprint.logits_bytes + trained_bytes(policy)
+    return max(update, decode_bytes(policy.footprint, *lengths) * decoded if samples else 0)
 
 
 def _answer_seconds(module: PostTrainingModule, data: MotionDataModule) -> float | None:
@@ -178,42 +171,32 @@ def _answer_seconds(module: PostTrainingModule, data: MotionDataModule) -> float
 
 
 @contextlib.contextmanager
-def peak_memory(device: torch.device) -> Iterator[Mapping[str, int]]:
-    """Most memory taken within the context above what was taken before, under ``bytes`` afterwards.
+def peak_memory(device: torch.device, found: ProbedPhase) -> Iterator[None]:
+    """Set ``found.peak_bytes`` to the most bytes of tensors within the context above those that were there before.
 
-    On a GPU torch counts it; elsewhere a thread looks at the resident memory of the process a hundred times a second,
-    where the system has it in ``/proc``.
+    On a GPU torch counts them; elsewhere its profiler notes each allocation. The resident memory of a process says
+    less: it grows by what libraries take when they are first used, and by memory that the allocator keeps.
     """
-    result: dict[str, int] = {}
     gc.collect()
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
         before = torch.cuda.memory_allocated(device)
-        yield result
-        result["bytes"] = torch.cuda.max_memory_allocated(device) - before
+        yield
+        found.peak_bytes = torch.cuda.max_memory_allocated(device) - before
         return
-    if not Path("/proc/self/statm").is_file():
-        yield result
-        return
-    before, peaks, over = _resident_bytes(), [0], threading.Event()
-
-    def watch() -> None:
-        while not over.wait(0.01):
-            peaks[0] = max(peaks[0], _resident_bytes())
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
-        yield result
-    finally:
-        over.set()
-        thread.join()
-    result["bytes"] = max(peaks[0], _resident_bytes()) - before
+    os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # its own messages
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        yield
+    assert profile.profiler is not None
+    events = profile.profiler.kineto_results.events()
+    changes = sorted((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    found.peak_bytes = max(itertools.accumulate((number for _, number in changes), initial=0))
 
 
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+def _process_bytes() -> int | None:
+    """Resident memory of the process."""
+    file = Path("/proc/self/statm")
+    return int(file.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") if file.is_file() else None
 
 
 def trained_bytes(policy: VLMPolicy) -> int:

@@ -79,14 +79,13 @@ def _kl_finding(kl: float | None, *, is_float32: bool, reference: str) -> Findin
 def memory_findings(phases: Mapping[str, ProbedPhase], device: str) -> Iterator[Finding]:
     """What was measured against what was estimated; the error of the estimate."""
     for name, phase in phases.items():
-        if phase.peak_bytes is None:
-            yield Finding("open", f"memory of {name}", f"not measured: this system does not tell ({device})")
-            continue
         error = phase.estimated_bytes / max(1, phase.peak_bytes) - 1
         text = (
-            f"{size(phase.peak_bytes)} at most above the weights on {device}, gradients and optimizer included; "
-            f"{size(phase.estimated_bytes)} were estimated for rollout or update ({error:+.0%})"
+            f"{size(phase.peak_bytes)} of tensors at most above the weights on {device}, gradients and optimizer "
+            f"included; {size(phase.estimated_bytes)} were estimated for completions of that length ({error:+.0%})"
         )
+        if phase.process_bytes is not None:
+            text += f"; the process held {size(phase.process_bytes)} before, libraries and weights included"
         facts = {"measured": phase.peak_bytes, "estimated": phase.estimated_bytes}
         yield Finding("fine", f"memory of {name}", text, facts=facts)
 

@@ -48,7 +48,9 @@ BUILT_IN = (list, dict, tuple, str, int, float, type(None))
 
 def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | None = None) -> str:
     """``message`` of the parser, shortened to what the user did, with a suggestion where there is one."""
-    text = in_new_words(" ".join(message.split()))
+    text = " ".join(message.split())
+    for pattern, words in _OF_OLD:
+        text = pattern.sub(words, text)
     core = _core(text)
     if NEAREST in text:  # a nested parser has already explained it
         return tidied(core)
@@ -78,14 +80,10 @@ def _core(text: str) -> str:
     ]
     clause = min(about_value, key=_rank) if about_value else "the value does not fit"
     if clause.startswith(EXPECTED):
-        clause = _any_of(about_value, given=text.rpartition(" Given value: ")[2])
+        expected = [one.partition(". Got value")[0] for one in about_value if one.startswith(EXPECTED)]
+        types = " or ".join(dict.fromkeys(one.removeprefix("Expected a ") for one in expected))
+        clause = f"Expected a {types}, got {text.rpartition(' Given value: ')[2]}"
     return f"{key}: {clause}" if key else clause
-
-
-def _any_of(clauses: Iterable[str], given: str) -> str:
-    """The types that several clauses expected, and what was there instead."""
-    expected = (clause.partition(". Got value")[0] for clause in clauses if clause.startswith(EXPECTED))
-    return f"Expected a {' or '.join(dict.fromkeys(one.removeprefix('Expected a ') for one in expected))}, got {given}"
 
 
 def _rank(clause: str) -> int:
@@ -227,13 +225,6 @@ _OF_OLD = (
     (re.compile(r"(Validation failed: )?Key ('[\w.]+') is not expected"), r"Option \2 is not accepted"),
     (re.compile(r"(Validation failed: )?(Subcommand '\w+' does not accept) nested key"), r"\2 option"),
 )
-
-
-def in_new_words(text: str) -> str:
-    """What an older parser says, as a newer one does."""
-    for pattern, words in _OF_OLD:
-        text = pattern.sub(words, text)
-    return text
 
 
 def tidied(clause: str) -> str:

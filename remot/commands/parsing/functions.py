@@ -3,6 +3,7 @@
 import inspect
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import is_dataclass
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser
@@ -33,7 +34,7 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
     """Parse ``args`` by the signature of ``function`` and call it.
 
     Args:
-        function: The command; its docstring is the help.
+        function: The command; its docstring is the help. The fields of a parameter that is a dataclass are options.
         args: Arguments after the command's name.
         prog: The command's name, for its help.
         positional: The option that a first word without dashes stands for, and further ones for an option of several
@@ -43,16 +44,33 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
         first = list(itertools.takewhile(lambda word: not word.startswith("-"), args))
         words = first if f"--{positional}" in _list_options(function) else first[:1]
         args = [part for word in words for part in (f"--{positional}", word)] + args[len(words) :]
-    by_name = {name: parameter.annotation for name, parameter in inspect.signature(function).parameters.items()}
     class_words: dict[str, list[str]] = {}
-    for name in [name for name, kind in by_name.items() if kind is ClassWords]:
+    for name in [name for name, kind in option_types(function).items() if kind is ClassWords]:
         args, class_words[name] = _taken_out(args, f"--{name}")
     for option, takes_all in _list_options(function).items():
         args = as_one_option(args, option, takes_all=takes_all)
     args = _with_switches(args, function)
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
-    parser.add_function_arguments(function, as_group=False, as_positional=False)
-    function(**vars(instantiated(parser, parser.parse_args(args))) | class_words)
+    groups = option_groups(function)
+    parser.add_function_arguments(function, as_group=False, as_positional=False, skip=set(groups))
+    for group in groups.values():
+        parser.add_class_arguments(group, as_positional=False)
+    given = vars(instantiated(parser, parser.parse_args(args))) | class_words
+    for name, group in groups.items():
+        given[name] = group(**{field: given.pop(field) for field in inspect.signature(group).parameters})
+    function(**given)
+
+
+def option_groups(function: Callable[..., None]) -> dict[str, Any]:
+    """Parameters of a command that are dataclasses, whose fields are options of their own."""
+    parameters = inspect.signature(function).parameters.values()
+    return {one.name: one.annotation for one in parameters if is_dataclass(one.annotation)}
+
+
+def option_types(function: Callable[..., None]) -> dict[str, Any]:
+    """Types of all options of a command by name."""
+    signatures = [inspect.signature(one) for one in (function, *option_groups(function).values())]
+    return {name: one.annotation for signature in signatures for name, one in signature.parameters.items()}
 
 
 def _taken_out(args: Sequence[str], option: str) -> tuple[list[str], list[str]]:
@@ -80,7 +98,7 @@ def object_from(words: Sequence[str], option: str, kind: Any, prog: str) -> Any:
 
 def _with_switches(args: list[str], function: Callable[..., None]) -> list[str]:
     """Options for true and false may stand alone, which means true."""
-    names = {f"--{name}" for name, one in inspect.signature(function).parameters.items() if one.annotation is bool}
+    names = {f"--{name}" for name, kind in option_types(function).items() if kind is bool}
     followed = [*args[1:], "--"]
     return [
         f"{word}=true" if word in names and following.startswith("--") else word
@@ -91,9 +109,9 @@ def _with_switches(args: list[str], function: Callable[..., None]) -> list[str]:
 def _list_options(function: Callable[..., None]) -> dict[str, bool]:
     """Options that may be given more than once, and whether each takes several words: files come one at a time."""
     options = {}
-    for name, parameter in inspect.signature(function).parameters.items():
-        kinds = [kind for kind in (parameter.annotation, *get_args(parameter.annotation)) if get_origin(kind) is list]
-        if kinds and parameter.annotation is not ClassWords:
+    for name, annotation in option_types(function).items():
+        kinds = [kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is list]
+        if kinds and annotation is not ClassWords:
             options[f"--{name}"] = get_args(kinds[0]) == (str,)
     return options
 

@@ -37,18 +37,15 @@ def sweep_command(
     if jobs < 1:
         msg = f"--jobs {jobs}: run at least 1 at a time"
         raise ConfigError(msg)
-    more = [_key_value(one) for one in set or ()]
+    more = list(set or ())
+    for one in more:
+        if not re.match(r"[A-Za-z_][\w.]*=", one):
+            msg = f"--set {one:.80}: write KEY=VALUE, such as --set trainer.max_steps=30"
+            raise ConfigError(msg)
     sweep = read_sweep(find_sweep(file))
     if seeds:
         sweep = Sweep(sweep.name, sweep.configs, sweep.settings, sweep.cells, tuple(dict.fromkeys(seeds)))
     _run(sweep, more, jobs, {"png": png, "csv": csv, "html": html}, dry_run=dry_run)
-
-
-def _key_value(text: str) -> str:
-    if not re.match(r"[A-Za-z_][\w.]*=", text):
-        msg = f"--set {text:.80}: write KEY=VALUE, such as --set trainer.max_steps=30"
-        raise ConfigError(msg)
-    return text
 
 
 def _run(sweep: Sweep, more: Sequence[str], jobs: int, files: dict[str, Path | None], *, dry_run: bool) -> None:

@@ -97,9 +97,13 @@ def progress_of(member: Member) -> Progress:
     """How far a run has come, by the folders that carry its tags: a finished one, else the newest with a checkpoint."""
     if not member.runs.is_dir():
         return Progress(NOT_STARTED)
-    folders = sorted((folder for folder in member.runs.iterdir() if folder.is_dir()), key=_age, reverse=True)
-    records = [(folder, read_run_file(folder)) for folder in folders]
-    own = [(folder, record) for folder, record in records if _carries(record, member.tags)]
+    folders = [folder for folder in member.runs.iterdir() if folder.is_dir()]
+    own = []
+    for folder in sorted(folders, key=lambda one: one.stat().st_mtime_ns, reverse=True):
+        record = read_run_file(folder)
+        held = record.get("tags")
+        if isinstance(held, dict) and member.tags.items() <= held.items():
+            own.append((folder, record))
     for folder, record in own:
         if record.get("state") == FINISHED:
             return Progress(FINISHED, folder)
@@ -109,12 +113,3 @@ def progress_of(member: Member) -> Progress:
         if Progress(INTERRUPTED, folder).checkpoint is not None:
             return Progress(INTERRUPTED, folder)
     return Progress(NOT_STARTED)
-
-
-def _age(folder: Path) -> int:
-    return folder.stat().st_mtime_ns
-
-
-def _carries(record: dict[str, Any], tags: dict[str, str]) -> bool:
-    held = record.get("tags")
-    return isinstance(held, dict) and all(held.get(name) == value for name, value in tags.items())

@@ -54,14 +54,13 @@ def require_store(tracking_uri: str | None, experiment: str | None) -> None:
     path = Path((tracking_uri or "").removeprefix(_SQLITE).partition("?")[0])
     if not (tracking_uri or "").startswith(_SQLITE) or not path.exists():
         return
-    if path.is_dir() or (path.stat().st_size and not _begins_as_sqlite(path)):
+    begins = b""
+    if not path.is_dir():
+        with path.open("rb") as file:
+            begins = file.read(len(_SQLITE_MAGIC))
+    if path.is_dir() or begins not in (b"", _SQLITE_MAGIC):  # SQLite takes an empty file
         msg = f"trainer.logger: {path} of tracking_uri is no SQLite file, choose another, such as sqlite:///mlflow.db"
         raise ConfigError(msg)
-
-
-def _begins_as_sqlite(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
 
 
 def require_seed(seed: bool | int) -> None:  # noqa: FBT001 (Lightning's type for this key)

@@ -123,7 +123,9 @@ class RemotCLI(LightningCLI):
         require_seed(config.seed_everything)
         require_time(config.trainer.max_time)
         require_arguments(config.trainer.as_dict() if isinstance(config.trainer, Namespace) else config.trainer)
-        require_callbacks(_class_paths(config.trainer.callbacks))
+        callbacks = config.trainer.callbacks  # one, several or none, as the parser leaves them
+        listed = callbacks if isinstance(callbacks, list) else [callbacks]
+        require_callbacks([str(one.class_path) for one in listed if hasattr(one, "class_path")])
         if config.model.get("scheduler") is not None:
             require_scheduler(config.model.scheduler.class_path)
         if config.ckpt_path is not None and Path(config.ckpt_path).is_file():
@@ -166,16 +168,12 @@ class RemotCLI(LightningCLI):
         except (ValueError, TypeError, MisconfigurationException) as error:
             msg = f"trainer: {first_words(str(error))}"
             raise ConfigError(msg) from error
-        config = self.config[self.subcommand]
+        config, journal = self.config[self.subcommand], FOLDER
+        if self.subcommand != "fit":  # an evaluation has a folder of its own, as it has a run of its own in MLflow
+            journal += f"-{self.subcommand}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
         for logger in mlflow_loggers(trainer.loggers):
-            folder = Path(config.checkpoint.dirpath) / self._journal_name()
-            spool_logger(logger, folder, _tell, wait_for_store=not config.offline)
+            spool_logger(logger, Path(config.checkpoint.dirpath) / journal, _tell, wait_for_store=not config.offline)
         return trainer
-
-    def _journal_name(self) -> str:
-        """Of the folder for what is logged; an evaluation has one of its own, as it has a run of its own in MLflow."""
-        started = f"{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}"
-        return FOLDER if self.subcommand == "fit" else f"{FOLDER}-{self.subcommand}-{started}"
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         """Leave out the callbacks that were switched off, about which Lightning would complain."""
@@ -192,7 +190,8 @@ class RemotCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Choose the run's folder, find the checkpoint to continue from, and check the rest of the settings."""
         config = self.config[self.subcommand]
-        experiment = _experiment(config)
+        store = getattr(config.trainer.logger, "init_args", None)
+        experiment = str(getattr(store, "experiment_name", None) or "default")
         if self.subcommand == "fit" and all(config.trainer.get(key) in (None, -1) for key in ENDS):
             msg = f"the run has no end: set trainer.{' or trainer.'.join(ENDS)}, as the files in configs/ do"
             raise ConfigError(msg)
@@ -219,10 +218,11 @@ class RemotCLI(LightningCLI):
             _set_logger(config, run_name=source, tags=_evaluation_tags(str(self.subcommand), checkpoint))
         if checkpoint is not None:
             self._continue(checkpoint)
-        if is_first:
-            _prepare_store(config)
-        else:
+        if not is_first:
             config.trainer.logger = False  # opening a store makes its tables; one process does that for all
+        elif store is not None and "experiment_name" in store and "artifact_location" in store and not config.offline:
+            uri = store.tracking_uri or f"file:{store.save_dir}"
+            prepare_store(uri, store.experiment_name, store.artifact_location)
 
     def _resolved(self) -> dict[str, Any]:
         text = self._parser(self.subcommand).dump(self.config[self.subcommand], skip_none=False, format="json")
@@ -258,19 +258,8 @@ def _stops_marked(trainer: Trainer) -> Iterator[None]:
         raise
 
 
-def _class_paths(callbacks: Any) -> list[str]:  # noqa: ANN401 (one, several or none, as the parser leaves them)
-    listed = callbacks if isinstance(callbacks, list) else [] if callbacks is None else [callbacks]
-    return [str(one.class_path) for one in listed if hasattr(one, "class_path")]
-
-
 def _plain_seed(seed: bool | int) -> int:  # noqa: FBT001 (Lightning's type for this key)
     return 0 if isinstance(seed, bool) else seed
-
-
-def _experiment(config: Namespace) -> str:
-    logger = config.trainer.logger
-    init = getattr(logger, "init_args", None)
-    return str(getattr(init, "experiment_name", None) or "default")
 
 
 def _run_name(config: Namespace) -> str:
@@ -308,13 +297,6 @@ def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
         source_run = known_run_id(checkpoint.parent, source_run)
         tags |= {} if source_run is None else {"remot.source_run": str(source_run)}
     return tags
-
-
-def _prepare_store(config: Namespace) -> None:
-    init = getattr(config.trainer.logger, "init_args", None)
-    if init is not None and "experiment_name" in init and "artifact_location" in init and not config.offline:
-        uri = init.tracking_uri or f"file:{init.save_dir}"
-        prepare_store(uri, init.experiment_name, init.artifact_location)
 
 
 def _sought(config: Namespace) -> Sought:

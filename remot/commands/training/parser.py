@@ -45,16 +45,13 @@ class CheckedConfigFile(ActionConfigFile):
             ConfigError: If it cannot be read or a section is no mapping.
         """
         if os.path.isfile(str(values)):  # noqa: PTH113 - Path raises if the text is too long for a name
-            _require_sections(Path(str(values)), set(_keys_of(parser)))
+            sections = {key.partition(".")[0] for key in _keys_of(parser) if "." in key}
+            for name, section in read_config_file(Path(str(values))).items():
+                if name in sections and not isinstance(section, dict | str | None):  # a text names a file of settings
+                    kind = type(section).__name__
+                    msg = f"the configuration {values}: {name} is a {kind}, give a mapping of settings by name"
+                    raise ConfigError(msg)
         super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
-
-
-def _require_sections(file: Path, keys: set[str]) -> None:
-    sections = {key.partition(".")[0] for key in keys if "." in key}
-    for name, section in read_config_file(file).items():
-        if name in sections and not isinstance(section, dict | str | None):  # a text names a file of settings
-            msg = f"the configuration {file}: {name} is a {type(section).__name__}, give a mapping of settings by name"
-            raise ConfigError(msg)
 
 
 def _keys_of(parser: ArgumentParser) -> Iterator[str]:

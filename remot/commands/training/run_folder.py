@@ -11,6 +11,7 @@ from typing import Any
 from remot.errors import ConfigError
 from remot.files import read_bounded
 from remot.strategies.checkpoint_io import remove_unfinished
+from remot.strict_json import json_object
 
 try:
     import fcntl
@@ -105,10 +106,9 @@ def remove_unused(folder: Path) -> None:
 def read_owner(folder: Path) -> dict[str, Any]:
     """Process, machine and SLURM job that wrote to a folder last; empty if that is not known."""
     try:
-        found = json.loads(read_bounded(folder / OWNER_FILE, MAX_OWNER_BYTES))
-    except (OSError, ValueError, RecursionError):
+        return json_object(read_bounded(folder / OWNER_FILE, MAX_OWNER_BYTES))
+    except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
 
 
 def folders_of_job(runs: Path, job_id: str) -> list[Path]:

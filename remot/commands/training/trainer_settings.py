@@ -126,7 +126,10 @@ CALLBACKS: Mapping[str, BuiltInCallback] = {
     "Callback": BuiltInCallback(_BASE),
     "Checkpoint": BuiltInCallback(_BASE),
     "DeviceStatsMonitor": BuiltInCallback("works with a logger"),
-    "EarlyStopping": BuiltInCallback("works; the reason is printed when it stops. `monitor` is a metric of this run"),
+    "EarlyStopping": BuiltInCallback(
+        "works; the reason is printed when it stops. `monitor` is a metric of this run; set `trainer.min_epochs: 0`, "
+        "or Lightning waits for the end of an epoch. See `configs/quickstart_best.yaml`"
+    ),
     "GradientAccumulationScheduler": BuiltInCallback(
         "data.batch_size is the whole batch, model.micro_batch_prompts what is computed at once", works=False
     ),

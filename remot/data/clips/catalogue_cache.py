@@ -13,9 +13,8 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
-from typing import Any
 
 from rich.progress import Progress
 
@@ -100,21 +99,20 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
     partial = file.with_suffix(f".{os.getpid()}.partial")
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
+        # numbers of things, faults, clips: one JSON value a line, so that no more than a line is in memory twice
+        counts = [len(catalogue.entries), len(catalogue.faults), catalogue.num_left_out]
+        faults = ([fault.source, fault.reason, fault.message] for fault in catalogue.faults)
+        entries = (
+            [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, list(entry.surveys)]
+            for entry in catalogue.entries
+        )
         with partial.open("w", encoding="utf-8") as lines:
-            for row in _rows(catalogue):
+            for row in chain([counts], faults, entries):
                 lines.write(json.dumps(row, separators=(",", ":"), ensure_ascii=False, allow_nan=False) + "\n")
         partial.replace(file)
     except OSError:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
-
-
-def _rows(catalogue: Catalogue) -> Iterator[list[Any]]:
-    """One JSON value a line, so that no more than a line is in memory twice: numbers of things, faults, clips."""
-    yield [len(catalogue.entries), len(catalogue.faults), catalogue.num_left_out]
-    yield from ([fault.source, fault.reason, fault.message] for fault in catalogue.faults)
-    for entry in catalogue.entries:
-        yield [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, list(entry.surveys)]
 
 
 def load_catalogue(file: Path) -> Catalogue | None:
@@ -124,16 +122,15 @@ def load_catalogue(file: Path) -> Catalogue | None:
             rows = (json.loads(line or b"") for line in bounded_lines(stream, MAX_LINE_BYTES))
             num_entries, num_faults, num_left_out = next(rows)
             faults = tuple(Fault(*row) for row in islice(rows, num_faults))
-            entries = tuple(_entry_from(*row) for row in rows)
+            entries = []
+            for place, clip_id, scene_id, domain, num_frames, surveys in rows:
+                interned = sys.intern(scene_id), sys.intern(domain)
+                found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
+                entries.append(ClipEntry(place, clip_id, *interned, num_frames, found))
         is_whole = (len(entries), len(faults)) == (num_entries, num_faults)
-        return Catalogue(entries, faults, num_left_out) if is_whole else None
+        return Catalogue(tuple(entries), faults, num_left_out) if is_whole else None
     except (OSError, ValueError, TypeError, StopIteration, RecursionError):
         return None
-
-
-def _entry_from(place: int, clip_id: str, scene_id: str, domain: str, num_frames: int, surveys: list[Any]) -> ClipEntry:
-    found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
-    return ClipEntry(place, clip_id, sys.intern(scene_id), sys.intern(domain), num_frames, found)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ class BadClips:
     Args:
         on_bad_clip: ``raise`` ends the run; ``skip`` replaces the prompt by one that its address determines, and starts
             data workers again that were ended or give nothing.
-        max_wait_seconds: Longest time that data workers may take for a batch.
+        max_wait_seconds: Longest time for a batch to be read.
 
     Raises:
         ConfigError: If ``max_wait_seconds`` is not positive.

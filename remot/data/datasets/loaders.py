@@ -17,6 +17,7 @@ from torch.utils.data._utils import signal_handling
 
 from remot.data.datasets.bad_clips import BadClips
 from remot.data.datasets.prompts import PromptDataset, Sample
+from remot.deadline import in_time
 from remot.errors import ConfigError, ResourceError
 from remot.structures import PromptBatch
 
@@ -31,7 +32,7 @@ _ENDED, _TIMED_OUT = re.compile(r"DataLoader worker \(pid.*?\) [^.\n]*"), "DataL
 
 
 class AddressLoader(DataLoader[Sample]):
-    """Batches of prompts, whatever happens to the data workers.
+    """Batches of prompts, whatever happens to the data workers or the disk.
 
     Lightning may resume it within an epoch: its position is part of the data module's state. Workers that are ended, or
     give no batch for too long, end the run; with ``on_bad_clip: skip`` new ones take up the work where it was left,
@@ -80,6 +81,8 @@ class AddressLoader(DataLoader[Sample]):
             ResourceError: If a worker has ended, or none has given it in time.
         """
         workers = getattr(source, "_workers", ())
+        if not workers:
+            return self._read_here(source)
         if any(not worker.is_alive() for worker in workers):
             what = "noticed at the next batch"
             raise _worker_error(what)
@@ -101,6 +104,16 @@ class AddressLoader(DataLoader[Sample]):
                         raise _worker_error(ended[0]) from error
                     if not is_timeout:
                         raise
+
+    def _read_here(self, source: Iterator[PromptBatch]) -> PromptBatch:
+        """Without workers a thread reads, which a disk that does not answer keeps in place of the run."""
+        limit = self.dataset.bad_clips.max_wait_seconds
+        with _killed_after(limit, ()):
+            try:
+                return in_time(lambda: next(source), limit)
+            except TimeoutError as error:
+                msg = f"no batch was read within {limit:g} s (data.options.max_wait_seconds): a disk does not answer"
+                raise ResourceError(msg) from error
 
     def _end_workers(self) -> None:
         """Kill them: a process that is stopped does not end otherwise, and keeps this one from ending."""
@@ -136,9 +149,6 @@ class _Waiting:
 def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[threading.Event]:
     """Report a block that takes long; kill the workers if it takes longer than this, and set the event."""
     is_killed = threading.Event()
-    if not workers:
-        yield is_killed
-        return
 
     def kill() -> None:
         is_killed.set()
@@ -148,7 +158,7 @@ def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[threading.
     def report() -> None:
         warnings.warn(f"waiting for a batch for {REPORT_SECONDS:g} s: a worker or a disk hangs", stacklevel=2)
 
-    timers = [threading.Timer(seconds, kill), threading.Timer(REPORT_SECONDS, report)]
+    timers = [threading.Timer(REPORT_SECONDS, report), *([threading.Timer(seconds, kill)] if workers else [])]
     for timer in timers:
         timer.daemon = True
         timer.start()

@@ -23,6 +23,7 @@ class AddressSampler(Sampler[list[int]]):
         start_batch: First batch of the next pass, or a function that returns it when the pass starts.
         rank: Which process this is.
         world_size: Number of processes.
+        choose: From the number of a prompt to its address; numbers are addresses if None.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class AddressSampler(Sampler[list[int]]):
         start_batch: int | Callable[[], int] = 0,
         rank: int = 0,
         world_size: int = 1,
+        choose: Callable[[int], int] | None = None,
     ) -> None:
         if batch_size < 1 or num_batches < 1:
             msg = f"batch_size is {batch_size} and num_batches {num_batches}; both must be at least 1"
@@ -41,6 +43,7 @@ class AddressSampler(Sampler[list[int]]):
         self.start_batch = start_batch
         self.rank = rank
         self.world_size = world_size
+        self.choose = choose
 
     def __len__(self) -> int:
         return self.num_batches
@@ -49,4 +52,5 @@ class AddressSampler(Sampler[list[int]]):
         first = self.start_batch if isinstance(self.start_batch, int) else self.start_batch()
         for batch in range(first, first + self.num_batches):
             start = (batch * self.world_size + self.rank) * self.batch_size
-            yield list(range(start, start + self.batch_size))
+            numbers = range(start, start + self.batch_size)
+            yield list(numbers) if self.choose is None else [self.choose(number) for number in numbers]

@@ -8,6 +8,7 @@ import numpy as np
 
 from remot.data.questions.formats import MultipleChoice, QuestionFormat, QuestionSpec, Written
 from remot.data.questions.formats.choice import OptionOrder
+from remot.data.questions.narration import narrate
 from remot.data.questions.reasoning import describe_labels, describe_reasoning
 from remot.data.questions.templates import read_wordings, without_thinking
 from remot.errors import ConfigError
@@ -31,6 +32,7 @@ class QuestionWriter:
         formats: Sequence[QuestionFormat] | None = None,
         wordings: Path | None = None,
         thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+        narrates: bool = False,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
         self.wordings = read_wordings(wordings)
         if not 1 <= num_wordings <= self.wordings.num_wordings:
@@ -38,6 +40,7 @@ class QuestionWriter:
             raise ConfigError(msg)
         self.num_wordings = num_wordings
         self.binary, self.thinks = binary, thinks
+        self.describe = narrate if narrates else describe_reasoning
         self.formats: tuple[QuestionFormat, ...] = tuple(formats or [MultipleChoice(option_order)])
 
     def num_images(self, triplet: Triplet) -> int:
@@ -86,7 +89,7 @@ class QuestionWriter:
         if any(transform is not None for transform in triplet.transforms):
             return describe_labels(slots)
         shown = triplet.frame_indices[: self.num_images(triplet)]
-        return describe_reasoning(triplet.clip, shown, slots, image_size)
+        return self.describe(triplet.clip, shown, slots, image_size)
 
     def labels(self, triplet: Triplet) -> tuple[MotionLabel, ...]:
         """The labels asked about: of all pairs, or of the first one only."""

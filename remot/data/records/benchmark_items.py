@@ -86,30 +86,20 @@ def _sources(benchmark: str, data: Path) -> Iterator[str]:
     if benchmark == "got-10k":
         yield from (folder.name for folder in sorted(data.iterdir()) if folder.is_dir())
     elif benchmark == "remot-bench":
-        yield from _built_sources(data)
+        read_manifest(data)
+        for number, record in read_lines(data / RECORDS):  # scenes and clips of the held-out prompts
+            built = from_record(f"{data / RECORDS}: line {number}", record)
+            if built.split != "train":
+                yield from (built.clip_id, built.question.scene_id)
     elif benchmark == "jsonl":
         yield from (source for record in read_qa(data) for source in record.sources)
     else:
-        for file in _row_files(data):
+        files = [file for file in data.rglob("*") if file.suffix.lower() in ROW_SUFFIXES and file.is_file()]
+        for file in [data] if data.is_file() else sorted(files):
             if file.suffix == ".txt":  # lines of Charades-STA: 3MSZA 24.3 30.4##person turn a light on.
                 yield from (line.split()[0] for _, line in bounded_lines(file, MAX_LINE_CHARS))
             else:
                 yield from (name for _, row in rows_in(file) for name in _names(row, ITEM_KEYS[benchmark]))
-
-
-def _built_sources(folder: Path) -> Iterator[str]:
-    """Scenes and clips of the held-out prompts of a built folder."""
-    read_manifest(folder)
-    for number, record in read_lines(folder / RECORDS):
-        built = from_record(f"{folder / RECORDS}: line {number}", record)
-        if built.split != "train":
-            yield from (built.clip_id, built.question.scene_id)
-
-
-def _row_files(data: Path) -> list[Path]:
-    if data.is_file():
-        return [data]
-    return sorted(file for file in data.rglob("*") if file.suffix.lower() in ROW_SUFFIXES and file.is_file())
 
 
 def _names(row: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:

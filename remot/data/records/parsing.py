@@ -1,11 +1,12 @@
 """Reading what :mod:`remot.data.records.schema` writes. Such files are untrusted: every value is checked."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS, parse_number
 from remot.data.annotations.base import check_keys, require_object
+from remot.data.annotations.native.fields import bool_from
 from remot.data.media.images import MAX_IMAGE_PIXELS
 from remot.data.records.fields import number_in, numbers_in, pair_in, text_in, whole_in
 from remot.data.records.jsonl import SPLITS, list_in, not_too_deep, user_text
@@ -15,7 +16,6 @@ from remot.motion import ATTRIBUTES, PAIRS
 from remot.structures import (
     Box,
     BoxTrack,
-    Interval,
     MaskOf,
     MotionLabel,
     Point,
@@ -48,7 +48,7 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
         msg = f"{where}: split is {facts['split']!r:.40}, choose from {', '.join(SPLITS)}"
         raise AnnotationError(msg)
     labels = _labels(where, facts["labels"])
-    as_video = _flag(where, facts, "as_video")
+    as_video = bool_from(where, facts, "as_video", default=False)
     frames = _frames(where, facts["frames"], as_video=as_video)
     images = tuple(text_in(where, {"images": one}, "images") for one in list_in(where, record, "images", 1, MAX_FRAMES))
     if any(max(label.pair) > len(frames) for label in labels):
@@ -185,7 +185,10 @@ def _slot(where: str, slot: object, by_pair: Mapping[tuple[int, int], MotionLabe
     options = tuple(text_in(where, {"option": one}, "option") for one in list_in(where, content, "options", 0, 8))
     gold, letters = text_in(where, content, "gold"), text_in(where, content, "letters", may_be_empty=True)
     if content.get("tolerance") is not None:
-        return _number_slot(where, by_pair[pair], content, gold)
+        if options or letters or parse_number(gold) is None:
+            msg = f"{where}: asks for a number, but has options or letters, or gold is no number: {gold!r:.40}"
+            raise AnnotationError(msg)
+        return Slot(by_pair[pair], (), gold, "", number_in(where, content, "tolerance", at_least=0.0))
     if len(options) < 2 or not len(options) == len(set(options)) == len(letters) == len(set(letters)):
         msg = f"{where}: {len(options)} options with the letters {letters!r:.40}, expected different ones, 2 or more"
         raise AnnotationError(msg, reason="shape")
@@ -195,49 +198,27 @@ def _slot(where: str, slot: object, by_pair: Mapping[tuple[int, int], MotionLabe
     return Slot(by_pair[pair], options, gold, LETTERS if LETTERS.startswith(letters) else letters)
 
 
-def _number_slot(where: str, label: MotionLabel, content: Mapping[str, Any], gold: str) -> Slot:
-    if content["options"] or content["letters"] or parse_number(gold) is None:
-        msg = f"{where}: asks for a number, but has options or letters, or gold is no number: {gold!r:.40}"
-        raise AnnotationError(msg)
-    return Slot(label, (), gold, "", number_in(where, content, "tolerance", at_least=0.0))
-
-
 def _reference(where: str, held: object) -> Reference:
     content = require_object(where, held)
     check_keys(where, content, (), REFERENCE_KEYS)
     if not content:
         msg = f"{where}: holds nothing to compare answers with; give null where the slots are all"
         raise AnnotationError(msg, reason="missing")
-    intervals, boxes = (
-        tuple(numbers_in(where, {key: one}, key, count) for one in _list(where, content, key))
-        if key in content
-        else None
-        for key, count in (("intervals", 2), ("boxes", 4))
-    )
-    events = content.get("events")
+    readers: Mapping[str, Callable[[str], Any]] = {
+        "answer": lambda key: text_in(where, content, key, may_be_empty=True),
+        "number": lambda key: number_in(where, content, key),
+        "intervals": lambda key: tuple(numbers_in(where, {key: one}, key, 2) for one in _list(where, content, key)),
+        "boxes": lambda key: tuple(numbers_in(where, {key: one}, key, 4) for one in _list(where, content, key)),
+        "events": lambda key: tuple(text_in(where, {key: one}, key) for one in _list(where, content, key)),
+        "map_centres": lambda key: _map(where, require_object(f"{where}: {key}", content[key])),
+        "graphs": lambda key: tuple(_graph(where, one) for one in _list(where, content, key)),
+        "tracks": lambda key: tuple(_track(where, one) for one in _list(where, content, key)),
+    }
     try:
-        return Reference(
-            answer=text_in(where, content, "answer", may_be_empty=True) if "answer" in content else None,
-            number=number_in(where, content, "number") if "number" in content else None,
-            intervals=None if intervals is None else tuple(map(_interval, intervals)),
-            boxes=None if boxes is None else tuple(map(_box, boxes)),
-            events=None
-            if events is None
-            else tuple(text_in(where, {"events": one}, "events") for one in _list(where, content, "events")),
-            map_centres=_map(where, content) if "map_centres" in content else None,
-            graphs=_graphs(where, content) if "graphs" in content else None,
-            tracks=tuple(_track(where, one) for one in _list(where, content, "tracks"))
-            if "tracks" in content
-            else None,
-        )
+        return Reference(**{key: read(key) for key, read in readers.items() if key in content})
     except AnnotationError as error:
         msg = str(error) if str(error).startswith(where) else f"{where}: {error}"
         raise AnnotationError(msg, reason=error.reason) from error
-
-
-def _interval(numbers: tuple[float, ...]) -> Interval:
-    start, end = numbers
-    return start, end
 
 
 def _box(numbers: tuple[float, ...]) -> Box:
@@ -245,20 +226,16 @@ def _box(numbers: tuple[float, ...]) -> Box:
     return left, top, right, bottom
 
 
-def _map(where: str, content: Mapping[str, Any]) -> dict[str, tuple[Point, ...]]:
-    centres = require_object(f"{where}: map_centres", content["map_centres"])
+def _map(where: str, centres: Mapping[str, Any]) -> dict[str, tuple[Point, ...]]:
     return {
         text_in(where, {"name": name}, "name"): tuple(_point(where, one) for one in _list(where, centres, name))
         for name in centres
     }
 
 
-def _graphs(where: str, content: Mapping[str, Any]) -> tuple[dict[str, Point], ...]:
-    graphs = (require_object(f"{where}: graph", one) for one in _list(where, content, "graphs"))
-    return tuple(
-        {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in graph.items()}
-        for graph in graphs
-    )
+def _graph(where: str, held: object) -> dict[str, Point]:
+    nodes = require_object(f"{where}: graph", held)
+    return {text_in(where, {"name": name}, "name"): _point(where, point) for name, point in nodes.items()}
 
 
 def _track(where: str, held: object) -> BoxTrack:
@@ -280,10 +257,3 @@ def _list(where: str, content: Mapping[str, Any], key: str) -> list[Any]:
         msg = f"{where}: {key:.60} must be a list"
         raise AnnotationError(msg, reason="shape")
     return value
-
-
-def _flag(where: str, content: Mapping[str, Any], key: str) -> bool:
-    if not isinstance(content[key], bool):
-        msg = f"{where}: {key} must be true or false"
-        raise AnnotationError(msg)
-    return bool(content[key])

@@ -3,6 +3,7 @@
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -105,7 +106,11 @@ def read_recorded(records: Path, settings: RecordSettings | None = None) -> dict
         read = _asked(records, folder, settings.num_frames) if layout == "questions" else _released(records, folder)
         prompts = list(read)
     prompts = settings.exclusions.remaining(prompts)
-    splits = _by_split(prompts) if layout == "built" else _divided(prompts, settings)
+    if layout == "built":
+        by_split = {name: [prompt for prompt in prompts if prompt.split == name] for name in SPLITS}
+        splits = {name: part for name, part in by_split.items() if part}
+    else:
+        splits = _divided(prompts, settings)
     if "train" not in splits:
         msg = f"data.records: {records} holds no prompt to train on"
         raise EmptySplitError(msg)
@@ -168,11 +173,6 @@ def metric_name(task: str) -> str:
     return _NOT_IN_METRICS.sub("_", task)
 
 
-def _by_split(prompts: Sequence[RecordedPrompt]) -> dict[str, list[RecordedPrompt]]:
-    splits = {name: [prompt for prompt in prompts if prompt.split == name] for name in SPLITS}
-    return {name: part for name, part in splits.items() if part}
-
-
 def _built(file: Path, folder: Path) -> Iterator[RecordedPrompt]:
     lines: dict[str, int] = {}
     for number, record in read_lines(file):
@@ -217,8 +217,8 @@ def _released(file: Path, folder: Path) -> Iterator[RecordedPrompt]:
     prompts = read_released(file)
     judged = [prompt for prompt in prompts if prompt.question.slots]
     if len(judged) < len(prompts):
-        told = f"{file}: {len(prompts) - len(judged)} prompts ask for words or numbers and are left out"
-        warnings.warn(f"{told}, {len(judged)} remain", stacklevel=2)
+        left_out = f"{file}: {len(prompts) - len(judged)} prompts ask for words or numbers and are left out"
+        warnings.warn(f"{left_out}, {len(judged)} remain", stacklevel=2)
     lines: dict[str, int] = {}
     for prompt in judged:
         where, prompt_id = f"{file}: line {prompt.line}", prompt.question.prompt_id
@@ -243,8 +243,9 @@ def find_below(where: str, published: str, folder: Path) -> Path:
     inside = folder.resolve()
     for start in range(len(parts)):
         found = folder.joinpath(*parts[start:])
-        if _is_file(found) and found.resolve().is_relative_to(inside):
-            return found
+        with suppress(OSError):  # such as a name that is too long
+            if found.is_file() and found.resolve().is_relative_to(inside):
+                return found
     msg = f"{where}: no end of the path {published!r:.200} exists below {folder}; give images_root"
     raise DecodeError(msg, reason="missing media")
 
@@ -262,13 +263,6 @@ def find_media(where: str, published: str, folder: Path) -> Path:
         except DecodeError as error:
             missing = error
     raise missing
-
-
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # such as a name that is too long
-        return False
 
 
 def _divided(prompts: Sequence[RecordedPrompt], settings: RecordSettings) -> dict[str, list[RecordedPrompt]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from remot.data.records.jsonl import bounded_lines
-from remot.data.records.remot_jsonl import MAX_LINE_CHARS, ReleasedPrompt, ReleasedSlot, parse_record
+from remot.data.records.remot_jsonl import MAX_LINE_CHARS, ReleasedSlot, parse_record
 from remot.errors import AnnotationError
 from remot.structures import MotionLabel, Question, Slot
 
@@ -34,18 +34,17 @@ class ReleasedQuestion:
 
 def read_released(file: Path) -> list[ReleasedQuestion]:
     """The prompts of a file; those without lettered options have no slots."""
-    lines = bounded_lines(file, MAX_LINE_CHARS)
-    prompts = [_question(parse_record(line, f"{file}: line {number}"), number, file) for number, line in lines]
+    prompts = []
+    for number, line in bounded_lines(file, MAX_LINE_CHARS):
+        prompt = parse_record(line, f"{file}: line {number}")
+        prompt_id = prompt.prompt_id or f"{file.name}:{number}"
+        slots = tuple(_slot(one, letter) for one, letter in zip(prompt.slots, prompt.solution, strict=False))
+        question = Question(prompt_id, prompt.text, slots, file.stem, prompt_id)
+        prompts.append(ReleasedQuestion(question, prompt.images, number))
     if not prompts:
         msg = f"{file}: holds no prompt"
         raise AnnotationError(msg, reason="zero length")
     return prompts
-
-
-def _question(prompt: ReleasedPrompt, line: int, file: Path) -> ReleasedQuestion:
-    prompt_id = prompt.prompt_id or f"{file.name}:{line}"
-    slots = tuple(_slot(one, letter) for one, letter in zip(prompt.slots, prompt.solution, strict=False))
-    return ReleasedQuestion(Question(prompt_id, prompt.text, slots, file.stem, prompt_id), prompt.images, line)
 
 
 def _slot(released: ReleasedSlot, letter: str) -> Slot:

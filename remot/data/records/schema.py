@@ -17,7 +17,6 @@ from remot.structures import (
     BoxTrack,
     Clip,
     ImageEdit,
-    ImageTransform,
     MaskOf,
     MotionLabel,
     Question,
@@ -83,16 +82,14 @@ class BuiltPrompt:
 
 def built_frames(clip: Clip, plan: TaskPlan) -> tuple[BuiltFrame, ...]:
     """Where the images of a plan come from."""
-    return tuple(
-        _built_frame(index, float(clip.pts_seconds[index]), transform)
-        for index, transform in zip(plan.frame_indices, plan.frame_transforms, strict=True)
-    )
-
-
-def _built_frame(index: int, pts_seconds: float, transform: ImageTransform | None) -> BuiltFrame:
-    if isinstance(transform, ImageEdit):
-        return BuiltFrame(index, pts_seconds, edited=True)
-    return BuiltFrame(index, pts_seconds, transform)
+    found = []
+    for index, transform in zip(plan.frame_indices, plan.frame_transforms, strict=True):
+        pts_seconds = float(clip.pts_seconds[index])
+        if isinstance(transform, ImageEdit):
+            found.append(BuiltFrame(index, pts_seconds, edited=True))
+        else:
+            found.append(BuiltFrame(index, pts_seconds, transform))
+    return tuple(found)
 
 
 def to_line(prompt: BuiltPrompt) -> str:
@@ -101,7 +98,14 @@ def to_line(prompt: BuiltPrompt) -> str:
     Raises:
         ConfigError: If the prompt holds what a line cannot.
     """
-    question = prompt.question
+    question, reference = prompt.question, None
+    if question.reference is not None:
+        for name in ("counterfactuals", "answer_map"):
+            if getattr(question.reference, name) is not None:
+                msg = f"prompts of the task {question.task} hold {name}, which cannot be built; leave the task out"
+                raise ConfigError(msg)
+        values = {name: getattr(question.reference, name) for name in REFERENCE_KEYS}
+        reference = {name: _plain(value) for name, value in values.items() if value is not None}
     record = {
         "id": question.prompt_id,
         "images": list(prompt.images),
@@ -119,7 +123,7 @@ def to_line(prompt: BuiltPrompt) -> str:
             "labels": [asdict(label) for label in prompt.labels],
             "slots": [_slot_record(slot) for slot in question.slots],
             "negative": prompt.negative,
-            "reference": None if question.reference is None else _reference_record(question.task, question.reference),
+            "reference": reference,
             "format": question.format,
             "key_times": question.key_times,
             "seed": prompt.seed,
@@ -170,16 +174,6 @@ def _slot_record(slot: Slot) -> dict[str, Any]:
     letters = slot.letters[: len(slot.options)]
     record: dict[str, Any] = {"pair": list(slot.label.pair), "options": list(slot.options), "gold": slot.gold}
     return record | {"letters": letters} | ({} if slot.tolerance is None else {"tolerance": slot.tolerance})
-
-
-def _reference_record(task: str, reference: Reference) -> dict[str, Any]:
-    """What the reference holds, JSON-ready."""
-    for name in ("counterfactuals", "answer_map"):
-        if getattr(reference, name) is not None:
-            msg = f"prompts of the task {task} hold {name}, which cannot be built; leave the task out"
-            raise ConfigError(msg)
-    held = {name: getattr(reference, name) for name in REFERENCE_KEYS}
-    return {name: _plain(value) for name, value in held.items() if value is not None}
 
 
 def _plain(value: object) -> object:

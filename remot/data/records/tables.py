@@ -31,7 +31,7 @@ def rows_in(file: Path) -> Iterator[tuple[str, Row]]:
         ConfigError: If the file is of another kind.
     """
     readers = {
-        ".jsonl": _json_lines,
+        ".jsonl": lambda file: ((f"{file}: line {number}", row) for number, row in read_lines(file)),
         ".json": _json_file,
         ".csv": _separated,
         ".tsv": _separated,
@@ -45,10 +45,6 @@ def rows_in(file: Path) -> Iterator[tuple[str, Row]]:
     except (OSError, ValueError, RecursionError, csv.Error) as error:
         msg = f"{file}: cannot be read ({cause_of(error)[:200]})"
         raise AnnotationError(msg) from error
-
-
-def _json_lines(file: Path) -> Iterator[tuple[str, Row]]:
-    return ((f"{file}: line {number}", row) for number, row in read_lines(file))
 
 
 def _json_file(file: Path) -> Iterator[tuple[str, Row]]:

@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
 
-import numpy as np
-from PIL import Image
-from torch import Tensor
-
 from remot.data.media import each_frame
 from remot.data.media.transforms import show
 from remot.data.tasks.base import ImageSize, TaskPlan
 from remot.structures import Clip, ImageTransform
+from remot.viewer.images import as_image
 
 FRAMES = "frames"
 #: Longest name of a folder of images before its hash.
@@ -107,10 +104,7 @@ class ImageFolder:
         for frame, decoded in zip(frames, each_frame(clip, frames), strict=True):
             self._sizes[clip.clip_id, frame] = decoded.shape[2], decoded.shape[1]
             for name in by_frame[frame]:
-                self._write(name, show(decoded, places[name][1], clip, frame))
-
-    def _write(self, name: str, image: Tensor) -> None:
-        path = self.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.ascontiguousarray(image.permute(1, 2, 0).numpy())).save(path, compress_level=1)
-        self._written.add(name)
+                path = self.root / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                as_image(show(decoded, places[name][1], clip, frame)).save(path, compress_level=1)
+                self._written.add(name)

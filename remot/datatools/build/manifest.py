@@ -19,6 +19,7 @@ from remot.data.records.folder import FORMAT, RECORDS, sha256_of
 from remot.data.records.schema import BuiltPrompt
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
+from remot.strict_json import without_nan
 from remot.structures import Clip
 
 #: Clips of a split whose refusals are counted, spread over it.
@@ -27,6 +28,14 @@ MAX_CLIPS = 200
 
 def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: dict[str, Any]) -> dict[str, Any]:
     """Sources, thresholds, seeds, hashes, counts, and what was refused and why; JSON-ready."""
+    tasks = []
+    for task in data.tasks:
+        thresholds = [
+            {"class": type(one).__name__}
+            | {key: value for key, value in vars(one).items() if isinstance(value, int | float) and key[0] != "_"}
+            for one in task.settings()
+        ]
+        tasks.append({"task": task.name, "needs": task.needs, "settings": without_nan(thresholds)})
     return {
         "format": FORMAT,
         "remot_version": __version__,
@@ -34,10 +43,7 @@ def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: d
         "root": str(data.root.resolve()),
         "seeds": {name: mixed.seed for name, mixed in data.mixed.items()},
         "sources": sources_record(data.reader, data.root),
-        "tasks": [
-            {"task": task.name, "needs": task.needs, "settings": [_thresholds(one) for one in task.settings()]}
-            for task in data.tasks
-        ],
+        "tasks": tasks,
         "sha256": {RECORDS: sha256_of(out / RECORDS)},
         "counts": counts,
         "clips": {name: len(mixed.clips) for name, mixed in data.mixed.items()},
@@ -72,13 +78,6 @@ def spread_clips(part: TaskDataset) -> list[Clip]:
 def faults_by_reason(faults: Iterable[Fault]) -> dict[str, int]:
     """How many clips are bad for each reason."""
     return dict(sorted(Counter(fault.reason for fault in faults).items()))
-
-
-def _thresholds(component: object) -> dict[str, Any]:
-    public = {name: value for name, value in vars(component).items() if not name.startswith("_")}
-    numbers = {name: value for name, value in public.items() if isinstance(value, int | float)}
-    finite = {name: value if math.isfinite(value) else None for name, value in numbers.items()}
-    return {"class": type(component).__name__, **finite}
 
 
 @dataclass

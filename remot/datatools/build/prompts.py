@@ -4,6 +4,7 @@ The prompts are those of the data module, address by address: what is built is w
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -69,22 +70,21 @@ def _write(
 ) -> dict[str, Any]:
     out.mkdir(parents=True, exist_ok=True)
     counts, images, total, done = Counts(), ImageFolder(out), sum(map(len, parts.values())), 0
-    partial = out / f"{RECORDS}.partial"
-    with partial.open("w", encoding="utf-8") as file:
+    unfinished = out / f"{RECORDS}.partial"
+
+    def report(before: int, written: int) -> None:
+        on_progress("building prompts", before + written, total)
+
+    with unfinished.open("w", encoding="utf-8") as lines:
         for split, part in parts.items():
             for start in range(0, len(part), AT_ONCE):
                 addresses = part[start : start + AT_ONCE]
-                for prompt in _built(data.mixed[split], addresses, images, _after(done, total, on_progress)):
+                for prompt in _built(data.mixed[split], addresses, images, partial(report, done)):
                     counts.add(prompt)
-                    file.write(to_line(prompt) + "\n")
+                    lines.write(to_line(prompt) + "\n")
                 done += len(addresses)
-    partial.rename(out / RECORDS)
+    unfinished.rename(out / RECORDS)
     return manifest_of(data, counts.record(images.num_images), out, settings)
-
-
-def _after(done: int, total: int, on_progress: Progress) -> Callable[[int], None]:
-    """``on_progress`` for counts that begin after ``done``."""
-    return lambda written: on_progress("building prompts", done + written, total)
 
 
 def _built(

@@ -137,18 +137,14 @@ def _brought(where: str, names: Sequence[str], shard: Path, out: Path) -> Iterat
         source, target = image_in(where, name, shard), out / name
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
-            _link(source, target)
+            try:
+                os.link(source, target)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(source, target)
         elif not filecmp.cmp(source, target, shallow=False):
             msg = f"{where}: the image {name!r:.80} differs from that of another shard; build both with one version"
             raise AnnotationError(msg)
         yield name
-
-
-def _link(source: Path, target: Path) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copyfile(source, target)
 
 
 def _manifests(folder: Path) -> dict[Path, dict[str, Any]]:
@@ -185,15 +181,11 @@ def _manifests(folder: Path) -> dict[Path, dict[str, Any]]:
 
 def _difference(first: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     """The first key in which two manifests differ that have to be alike, with both values; "" if there is none."""
-    mine, theirs = (
-        {key: value for key, value in one.items() if key not in _OWN_KEYS} | _size_of(one) for one in (first, other)
-    )
+    mine, theirs = ({key: value for key, value in one.items() if key not in _OWN_KEYS} for one in (first, other))
+    for manifest, record in ((first, mine), (other, theirs)):
+        shard = manifest.get(SHARD, {})
+        record |= {"number of shards": shard.get("of", 1), "number of prompts": shard.get("prompts_of_all")}
     for key in {**mine, **theirs}:
         if mine.get(key) != theirs.get(key):
             return f"{key} is {mine.get(key)!s:.200} and {theirs.get(key)!s:.200}"
     return ""
-
-
-def _size_of(manifest: Mapping[str, Any]) -> dict[str, Any]:
-    held = manifest.get(SHARD, {})
-    return {"number of shards": held.get("of", 1), "number of prompts": held.get("prompts_of_all")}

@@ -50,8 +50,12 @@ def png_sheet(rows: Sequence[SheetRow], title: str) -> Image.Image:
 def _strip(row: SheetRow) -> Image.Image:
     half = len(row.images) > MANY
     width, across = ((IMAGE_WIDTH - MARGIN) // 2, 2 * ACROSS) if half else (IMAGE_WIDTH, ACROSS)
-    images = [_sized(image, width) for image in row.images]
-    lines = _lines(row)
+    images = []
+    for image in row.images:  # as wide as its place, or as high as twice that if it is very tall
+        scale = min(width / image.width, 2 * width / image.height)
+        images.append(image.resize((max(1, round(image.width * scale)), max(1, round(image.height * scale)))))
+    paragraphs = [row.title, *row.labels, *row.text.split("\n"), f"right: {row.gold}"]
+    lines = [line for text in paragraphs for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
     left = ACROSS * (IMAGE_WIDTH + MARGIN) + MARGIN
     tallest = max(image.height for image in images) + LINE_HEIGHT + MARGIN
     height = max(-(-len(images) // across) * tallest, len(lines) * LINE_HEIGHT) + 2 * MARGIN
@@ -66,14 +70,3 @@ def _strip(row: SheetRow) -> Image.Image:
     for number, line in enumerate(lines):
         draw.text((left, MARGIN + number * LINE_HEIGHT), line, "black", label_font())
     return strip
-
-
-def _lines(row: SheetRow) -> list[str]:
-    paragraphs = [row.title, *row.labels, *row.text.split("\n"), f"right: {row.gold}"]
-    return [line for text in paragraphs for line in textwrap.wrap(text, _TEXT_WIDTH_CHARS, subsequent_indent="  ")]
-
-
-def _sized(shown: Image.Image, width: int) -> Image.Image:
-    """As wide as its place, or as high as twice that if it is very tall."""
-    scale = min(width / shown.width, 2 * width / shown.height)
-    return shown.resize((max(1, round(shown.width * scale)), max(1, round(shown.height * scale))))

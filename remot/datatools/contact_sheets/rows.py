@@ -57,19 +57,28 @@ def prompt_row(
     chosen = np.unique(np.linspace(0, len(images) - 1, MAX_FRAMES).astype(int))
     times = [frame.pts_seconds for frame in frames]
     whole = [as_image(image) for image in images]
-    drawn = drawn_frames(whole, times, reference, question.text) if question.reference else [*map(_shrunk, whole)]
+    if question.reference:
+        drawn = drawn_frames(whole, times, reference, question.text)
+    else:  # small enough that a thousand rows fit into memory
+        heights = [max(1, round(one.height * min(1.0, MAX_WIDTH / one.width))) for one in whole]
+        drawn = [one.resize((min(one.width, MAX_WIDTH), high)) for one, high in zip(whole, heights, strict=True)]
     drawn = [_with_tracks(drawn[k], whole[k].size, frame, clip) for k, frame in enumerate(frames)]
     shown = [(drawn[k], _caption(k + 1, frames[k])) for k in chosen]
     if reference.map_centres:
         shown.append((drawn_map(reference.map_centres), "map from above"))
     shown += [(drawn_graph(nodes), "graph from above") for nodes in reference.graphs or ()]
+    described = []
+    for label in labels:
+        of = f" of {label.subject}" if label.subject else ""
+        pair = f"{label.pair[0]} to {label.pair[1]}"
+        described.append(f"{pair}: {label.attribute}{of} {label.value} ({label.magnitude:.3g} {label.unit})")
     left_out = f", {len(chosen)} of {len(images)} frames" if len(chosen) < len(images) else ""
     how = ", ".join(filter(None, (question.task, negative, question.format if negative else "")))
     return SheetRow(
         title=f"{question.prompt_id}  {how}  clip {clip_id}{left_out}",
         images=tuple(image for image, _ in shown),
         captions=tuple(caption for _, caption in shown),
-        labels=(*map(label_text, labels), *_held(reference), *verdict),
+        labels=(*described, *_held(reference), *verdict),
         text=question.text,
         gold=question.solution if question.slots else question.response or "no response is known",
         tags={"task": question.task, "attribute": labels[0].attribute if labels else "", "domain": question.domain},
@@ -99,13 +108,6 @@ def _with_tracks(image: Image.Image, size: tuple[int, int], frame: BuiltFrame, c
     return drawn_tracks(image, boxes, size) if boxes else image
 
 
-def _shrunk(image: Image.Image) -> Image.Image:
-    """At most :data:`MAX_WIDTH` wide, so that a thousand rows fit into memory."""
-    if image.width <= MAX_WIDTH:
-        return image
-    return image.resize((MAX_WIDTH, max(1, round(image.height * MAX_WIDTH / image.width))))
-
-
 def _held(reference: Reference) -> list[str]:
     """What a reference holds, but for maps and graphs, which are drawn."""
     held = {
@@ -126,10 +128,3 @@ def _caption(number: int, frame: BuiltFrame) -> str:
     elif isinstance(transform, Warp):
         how = f", {transform.kind}"
     return f"{number}: frame {frame.index}, {frame.pts_seconds:.2f} s{how}"
-
-
-def label_text(label: MotionLabel) -> str:
-    """A label in words."""
-    subject = f" of {label.subject}" if label.subject else ""
-    first, second = label.pair
-    return f"{first} to {second}: {label.attribute}{subject} {label.value} ({label.magnitude:.3g} {label.unit})"

@@ -5,17 +5,14 @@ compare with, in the layout of ``remot score``.
 """
 
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from PIL import Image
-from torch import Tensor
 
 from remot.data.media.spans import read_span
 from remot.data.records.reading import RecordedPrompt, RecordSettings, read_recorded
@@ -23,6 +20,7 @@ from remot.data.records.schema import score_record, solution_of
 from remot.errors import ConfigError, DecodeError
 from remot.files import cause_of, open_regular
 from remot.strict_json import json_text
+from remot.viewer.images import as_image
 
 Images = Literal["embedded", "paths"]
 #: Names of the splits that ``datasets`` finds in file names.
@@ -112,18 +110,12 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
     return {SPLIT_NAMES[split]: len(prompts) for split, prompts in splits.items()}
 
 
-def schema_of(images: Images) -> pa.Schema:
-    """Columns, with the note that makes ``datasets`` decode the images."""
-    kind, feature = (_IMAGE, {"_type": "Image"}) if images == "embedded" else _TEXT
-    of_images = pa.list_(kind), {"feature": feature, "_type": "List"}
-    kinds: dict[str, tuple[Any, Mapping[str, Any]]] = {"images": of_images, **_COLUMNS}
-    note = json_text({"info": {"features": {name: kind for name, (_, kind) in kinds.items()}}})
-    return pa.schema([(name, kind) for name, (kind, _) in kinds.items()], metadata={"huggingface": note})
-
-
 def row_of(prompt: RecordedPrompt, settings: ParquetSettings) -> dict[str, Any]:
     """One prompt as a row."""
     question, span = prompt.question, prompt.video
+    images: list[Any] = [str(file.resolve()) for file in prompt.image_files]
+    if settings.images == "embedded":
+        images = [{"bytes": _content(file, prompt.where), "path": file.name} for file in prompt.image_files]
     row: dict[str, Any] = {
         "id": question.prompt_id,
         "messages": [{"role": "user", "content": question.text}],
@@ -131,22 +123,20 @@ def row_of(prompt: RecordedPrompt, settings: ParquetSettings) -> dict[str, Any]:
         "reference": json_text(score_record(question)),
         "task": question.task,
         "scene": question.scene_id,
-        "images": _images(prompt, settings.images),
+        "images": images,
         "image_seconds": list(prompt.video_seconds) or None,
     }
     if span is not None and settings.num_frames is None:
         row |= {"video": str(span.file.resolve()), "start": span.start_seconds, "end": span.end_seconds}
     elif span is not None:
         video = read_span(span)
-        row["images"] = [{"bytes": _png(frame), "path": None} for frame in video.frames]
+        row["images"] = []
+        for frame in video.frames:
+            content = io.BytesIO()
+            as_image(frame).save(content, "png", compress_level=1)
+            row["images"].append({"bytes": content.getvalue(), "path": None})
         row["image_seconds"] = list(video.pts_seconds)
     return row
-
-
-def _images(prompt: RecordedPrompt, images: Images) -> list[Any]:
-    if images == "paths":
-        return [str(file.resolve()) for file in prompt.image_files]
-    return [{"bytes": _content(file, prompt.where), "path": file.name} for file in prompt.image_files]
 
 
 def _content(file: Path, where: str) -> bytes:
@@ -158,16 +148,15 @@ def _content(file: Path, where: str) -> bytes:
         raise DecodeError(msg) from error
 
 
-def _png(frame: Tensor) -> bytes:
-    """A frame [3, H, W] as the content of a PNG file."""
-    content = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(frame.permute(1, 2, 0).numpy())).save(content, "png", compress_level=1)
-    return content.getvalue()
-
-
 def _write_split(out: Path, split: str, rows: Iterable[dict[str, Any]], images: Images) -> None:
     """Write files of bounded size, whose names count them."""
-    schema, files = schema_of(images), list[Path]()
+    kind, feature = (_IMAGE, {"_type": "Image"}) if images == "embedded" else _TEXT
+    of_images = pa.list_(kind), {"feature": feature, "_type": "List"}
+    kinds: dict[str, tuple[Any, Mapping[str, Any]]] = {"images": of_images, **_COLUMNS}
+    # the note makes ``datasets`` decode the images
+    note = json_text({"info": {"features": {name: kind for name, (_, kind) in kinds.items()}}})
+    schema = pa.schema([(name, kind) for name, (kind, _) in kinds.items()], metadata={"huggingface": note})
+    files: list[Path] = []
     remaining = iter(rows)
     groups = iter(lambda: list(islice(remaining, GROUP_ROWS)), [])
     for first in groups:
@@ -184,11 +173,6 @@ def _up_to_size(first: list[dict[str, Any]], others: Iterator[list[dict[str, Any
     num_bytes = 0
     for group in chain([first], others):
         yield group
-        num_bytes += sum(map(_bytes_of, group))
+        num_bytes += sum(len(image["bytes"]) for row in group for image in row["images"] if not isinstance(image, str))
         if num_bytes >= SHARD_BYTES:
             return
-
-
-def _bytes_of(row: dict[str, Any]) -> int:
-    images: Sequence[Any] = row["images"]
-    return sum(len(image["bytes"]) for image in images if not isinstance(image, str))

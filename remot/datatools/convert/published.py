@@ -203,20 +203,16 @@ def _without_placeholders(text: str, num_shown: int, *, first: bool) -> str:
 
     A single one may stand anywhere: LLaVA's own code moves it to the beginning.
     """
-    found = len(_PLACEHOLDERS.findall(text))
+    ends = [match.end() for match in _PLACEHOLDERS.finditer(text)]
+    found = len(ends)
     if found != (num_shown if first else 0):
         _refuse("placeholders", f"{found} placeholders for {num_shown} images or videos in the question")
     plain = _PLACEHOLDERS.sub("", text).strip()
-    if found > 1 and _PLACEHOLDERS.sub("", text[: _last_end(text)]).strip():
+    if found > 1 and _PLACEHOLDERS.sub("", text[: ends[-1]]).strip():
         _refuse("images within the text", "they would be shown before it")
     if not plain:
         _refuse("question", "nothing is asked but the placeholders")
     return plain
-
-
-def _last_end(text: str) -> int:
-    """End of the last placeholder."""
-    return max((match.end() for match in _PLACEHOLDERS.finditer(text)), default=0)
 
 
 def _lettered_or_plain(text: str, answer: str) -> dict[str, Any]:
@@ -225,18 +221,14 @@ def _lettered_or_plain(text: str, answer: str) -> dict[str, Any]:
     marked = [_OPTION.fullmatch(line) for line in lines]
     starts = [number for number, one in enumerate(marked) if one and one[1] == "A"]
     start = starts[-1] if starts else len(lines)
-    options = [one[2].strip() for one in _leading(marked[start:])]
+    options: list[str] = []
+    for one in marked[start:]:  # as long as their letters follow each other
+        if one is None or one[1] != chr(ord("A") + len(options)):
+            break
+        options.append(one[2].strip())
     if len(options) < 2:
         return {"question": "\n".join(lines).strip(), "answer": answer}
     if len(options) > len(LETTERS):
         _refuse("options", f"{len(options)} options, at most {len(LETTERS)}")
     question = "\n".join(lines[:start] + lines[start + len(options) :]).strip()
     return {"question": question, "options": options, "answer": _letter_of(answer, options)}
-
-
-def _leading(marked: Sequence[re.Match[str] | None]) -> Iterator[re.Match[str]]:
-    """Options from the first on, as long as their letters follow each other."""
-    for number, one in enumerate(marked):
-        if one is None or one[1] != chr(ord("A") + number):
-            return
-        yield one

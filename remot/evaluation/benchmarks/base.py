@@ -217,6 +217,7 @@ class Mean:
         return means
 
 
+@dataclass(frozen=True, eq=False)
 class Combined:
     """A function of several statistics.
 
@@ -225,24 +226,24 @@ class Combined:
         function: From their values [K, R] to [R].
     """
 
-    def __init__(self, parts: Sequence[Statistic], function: Callable[[FloatArray], FloatArray]) -> None:
-        self._parts, self._function = list(parts), function
+    parts: Sequence[Statistic]
+    function: Callable[[FloatArray], FloatArray]
 
     @property
     def count(self) -> int:
         """Units of all parts together."""
-        return sum(part.count for part in self._parts)
+        return sum(part.count for part in self.parts)
 
     @property
     def scenes(self) -> frozenset[str]:
         """Scenes of all parts together."""
-        return frozenset().union(*(part.scenes for part in self._parts))
+        return frozenset().union(*(part.scenes for part in self.parts))
 
     def over(self, place: Mapping[str, int], times: FloatArray) -> FloatArray:
         """The function of the parts' values."""
-        if not self._parts:
+        if not self.parts:
             return np.full(len(times), np.nan)
-        return self._function(np.stack([part.over(place, times) for part in self._parts]))
+        return self.function(np.stack([part.over(place, times) for part in self.parts]))
 
 
 def plain_mean(parts: Sequence[Statistic]) -> Combined:
@@ -274,14 +275,9 @@ class Metric:
     chance: Mapping[str, float] = field(default_factory=dict)
 
 
-def units_of(verdicts: Sequence[Verdict], score: str) -> list[tuple[str, float]]:
-    """Scene and value of a score of each verdict; NaN where it has none."""
-    return [(one.prompt.scene, one.scores.get(score, float("nan"))) for one in verdicts]
-
-
 def mean_of(verdicts: Sequence[Verdict], score: str) -> Mean:
     """Mean of a score over the verdicts that have it."""
-    return Mean(units_of(verdicts, score))
+    return Mean([(one.prompt.scene, one.scores.get(score, float("nan"))) for one in verdicts])
 
 
 def grouped(verdicts: Sequence[Verdict], key: Callable[[BenchmarkPrompt], str]) -> dict[str, list[Verdict]]:

@@ -1,14 +1,13 @@
 """A language model that judges free text, asked once for each prompt."""
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError
 from remot.files import bounded_lines, cause_of, open_regular
-from remot.strict_json import json_text
+from remot.strict_json import json_object, json_text
 
 
 class CachedGrader:
@@ -30,18 +29,12 @@ class CachedGrader:
         try:
             with open_regular(self._file) as lines:
                 for line in bounded_lines(lines, MAX_LINE_CHARS):
-                    self._take(line or b"")
+                    held = json_object(line or b"")
+                    if isinstance(held.get("key"), str) and isinstance(held.get("reply"), str):
+                        self._replies[held["key"]] = held["reply"]
         except OSError as error:
             msg = f"{self._file}: cannot be used ({cause_of(error)}); choose another folder with --out"
             raise ConfigError(msg) from error
-
-    def _take(self, line: bytes) -> None:
-        try:
-            held = json.loads(line)
-        except (ValueError, RecursionError):
-            return
-        if isinstance(held, dict) and isinstance(held.get("key"), str) and isinstance(held.get("reply"), str):
-            self._replies[held["key"]] = held["reply"]
 
     def __call__(self, prompt: str) -> str:
         """The judge's reply.

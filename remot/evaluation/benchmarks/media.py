@@ -8,7 +8,7 @@ import torch
 from remot.data.media.images import read_image
 from remot.data.media.spans import read_span
 from remot.errors import DecodeError
-from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage
+from remot.evaluation.benchmarks.base import BenchmarkPrompt
 from remot.structures import PromptBatch, Question, Video
 
 #: Missing files that an error names.
@@ -54,7 +54,10 @@ def shown_batch(prompts: Sequence[BenchmarkPrompt], domain: str) -> PromptBatch:
     """
     images, videos = [], []
     for prompt in prompts:
-        pictures = [_read(image) for image in prompt.images]
+        pictures = [
+            read_image(image) if isinstance(image, Path) else read_image(Path(image.name), image.content)
+            for image in prompt.images
+        ]
         if prompt.image_seconds:
             if len({picture.shape for picture in pictures}) > 1:
                 msg = f"{prompt.prompt_id}: the images of its video differ in size"
@@ -67,7 +70,3 @@ def shown_batch(prompts: Sequence[BenchmarkPrompt], domain: str) -> PromptBatch:
         videos.append(clips)
     questions = [Question(prompt.prompt_id, prompt.text, (), domain, prompt.scene) for prompt in prompts]
     return PromptBatch(images, questions, [prompt.scene for prompt in prompts], videos)
-
-
-def _read(image: Path | EmbeddedImage) -> torch.Tensor:
-    return read_image(image) if isinstance(image, Path) else read_image(Path(image.name), image.content)

@@ -13,7 +13,7 @@ from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
 from remot.files import bounded_lines, cause_of, open_regular
-from remot.strict_json import json_text
+from remot.strict_json import json_object, json_text
 
 
 def settings_hash(settings: Mapping[str, Any]) -> str:
@@ -25,7 +25,9 @@ def reply_key(prompt: BenchmarkPrompt, settings: str) -> str:
     """Names the reply to a prompt: its id, its text, what it shows, and the hash of the settings."""
     video = prompt.video
     span = None if video is None else [video.file.name, video.num_frames, video.start_seconds, video.end_seconds]
-    images = [_image_name(image) for image in prompt.images]
+    images = [
+        image.name if isinstance(image, Path) else hashlib.sha256(image.content).hexdigest() for image in prompt.images
+    ]
     shown = [prompt.prompt_id, prompt.text, images, list(prompt.image_seconds), span, settings]
     return _digest(json.dumps(shown, allow_nan=False))
 
@@ -41,16 +43,15 @@ def content_digest(prompt: BenchmarkPrompt) -> str:
     video = prompt.video
     span = None if video is None else [video.num_frames, video.start_seconds, video.end_seconds]
     file = None if video is None else [video.file.name, video.file.stat().st_size]
-    images = [_image_digest(image) for image in prompt.images]
+    images = []
+    for image in prompt.images:
+        if isinstance(image, EmbeddedImage):
+            images.append(hashlib.sha256(image.content).hexdigest())
+        else:
+            facts = image.stat()
+            images.append(_file_digest(image, facts.st_size, facts.st_mtime_ns))
     asked = [prompt.text, prompt.gold, images, list(prompt.image_seconds), file, span]
     return _digest(json_text(asked))[:32]
-
-
-def _image_digest(image: Path | EmbeddedImage) -> str:
-    if isinstance(image, EmbeddedImage):
-        return hashlib.sha256(image.content).hexdigest()
-    facts = image.stat()
-    return _file_digest(image, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
@@ -58,10 +59,6 @@ def _file_digest(file: Path, _size: int, _modified: int) -> str:
     """Several questions show the same image."""
     with open_regular(file) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _image_name(image: Path | EmbeddedImage) -> str:
-    return image.name if isinstance(image, Path) else hashlib.sha256(image.content).hexdigest()
 
 
 def _digest(text: str) -> str:
@@ -86,17 +83,17 @@ class ReplyStore:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.exists():
-                self._read()
+                with open_regular(file) as lines:
+                    for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
+                        held = json_object(line or b"")
+                        key, reply, num_tokens = (held.get(name) for name in ("key", "text", "num_tokens"))
+                        if isinstance(key, str) and isinstance(reply, str) and type(num_tokens) is int:
+                            is_cut = held.get("cut_off")
+                            is_cut = is_cut if isinstance(is_cut, bool) else None
+                            self._replies.setdefault(key, ModelReply(reply, num_tokens, is_cut))
         except OSError as error:
             msg = f"{file}: cannot be used ({cause_of(error)}); choose another folder with --out"
             raise ConfigError(msg) from error
-
-    def _read(self) -> None:
-        with open_regular(self.file) as lines:
-            for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
-                found = None if line is None else _reply(line)
-                if found is not None:
-                    self._replies.setdefault(*found)
 
     def get(self, key: str) -> ModelReply | None:
         """The reply, None if there is none yet."""
@@ -115,8 +112,8 @@ class ReplyStore:
                 record = {"key": key, "prompt_id": prompt.prompt_id, **asdict(reply)}
                 lines.append(json_text(record, ensure_ascii=True) + "\n")
         try:
-            with self.file.open("ab") as file:
-                if file.tell() and not _ends_in_newline(self.file):
+            with self.file.open("ab+") as file:  # which writes at the end, wherever it has read
+                if file.tell() and (file.seek(-1, os.SEEK_END), file.read(1))[1] != b"\n":
                     file.write(b"\n")
                 file.write("".join(lines).encode("ascii"))
                 file.flush()
@@ -124,23 +121,3 @@ class ReplyStore:
         except OSError as error:
             msg = f"{self.file}: replies cannot be written ({error}); make room, and run the same command again"
             raise ConfigError(msg) from error
-
-
-def _ends_in_newline(file: Path) -> bool:
-    with file.open("rb") as stream:
-        stream.seek(-1, os.SEEK_END)
-        return stream.read(1) == b"\n"
-
-
-def _reply(line: bytes) -> tuple[str, ModelReply] | None:
-    """Key and reply of a line; None for what is no such record."""
-    try:
-        held = json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(held, dict):
-        return None
-    key, text, num_tokens, cut_off = (held.get(name) for name in ("key", "text", "num_tokens", "cut_off"))
-    if not (isinstance(key, str) and isinstance(text, str) and type(num_tokens) is int):
-        return None
-    return key, ModelReply(text, num_tokens, cut_off if isinstance(cut_off, bool) else None)

@@ -9,7 +9,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from remot.evaluation.benchmarks.base import BenchmarkPrompt, Mean, Metric, Verdict
+from remot.evaluation.benchmarks.base import Mean, Metric, Verdict
 from remot.evaluation.benchmarks.estimates import MeasuredMetric, measured
 from remot.evaluation.benchmarks.replies import content_digest
 from remot.evaluation.estimates import format_estimate
@@ -87,7 +87,17 @@ class Report:
 
     def record(self) -> dict[str, Any]:
         """``scores.json``."""
-        facts = self.facts
+        facts, metrics = self.facts, {}
+        for row in self.rows:
+            estimate, metric = row.estimate, row.metric
+            numbers = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
+            metrics[metric.name] = {
+                **{name: None if math.isnan(number) else number for name, number in numbers.items()},
+                "n": metric.statistic.count,
+                "num_scenes": estimate.num_scenes,
+                "chance": dict(metric.chance),
+                "note": metric.note,
+            }
         return {
             "benchmark": facts.benchmark,
             "weights": facts.weights,
@@ -99,7 +109,7 @@ class Report:
             "num_scenes": self.num_scenes,
             "num_missing_files": facts.num_missing_files,
             "num_skipped": facts.num_skipped,
-            "metrics": {row.metric.name: _metric_record(row) for row in self.rows},
+            "metrics": metrics,
             "notes": self.notes(),
             **(facts.more or {}),
         }
@@ -122,14 +132,6 @@ class Report:
         return table
 
 
-def _metric_record(row: MeasuredMetric) -> dict[str, Any]:
-    estimate, metric = row.estimate, row.metric
-    numbers = {"mean": estimate.mean, "low": estimate.low, "high": estimate.high}
-    known = {name: None if math.isnan(number) else number for name, number in numbers.items()}
-    counts = {"n": metric.statistic.count, "num_scenes": estimate.num_scenes}
-    return known | counts | {"chance": dict(metric.chance), "note": metric.note}
-
-
 def report_of(metrics: Sequence[Metric], verdicts: Sequence[Verdict], facts: Facts) -> Report:
     """Values of a benchmark's metrics and of those that all have: shares cut off and not understood, and length."""
     scenes = [one.prompt.scene for one in verdicts]
@@ -149,11 +151,12 @@ def write_answers(file: Path, verdicts: Sequence[Verdict]) -> None:
     """One line a prompt: question, gold, reply, what was read from it, and its scores."""
     with file.open("w", encoding="utf-8") as lines:
         for one in verdicts:
+            media = [str(image) if isinstance(image, Path) else image.name for image in one.prompt.images]
             record = {
                 "id": one.prompt.prompt_id,
                 "content": content_digest(one.prompt),
                 "scene": one.prompt.scene,
-                "media": _media(one.prompt),
+                "media": media if one.prompt.video is None else [*media, str(one.prompt.video.file)],
                 "question": one.prompt.text,
                 "gold": one.prompt.gold,
                 "reply": one.reply.text,
@@ -163,8 +166,3 @@ def write_answers(file: Path, verdicts: Sequence[Verdict]) -> None:
                 "cut_off": one.reply.cut_off,
             }
             lines.write(json_text(record, ensure_ascii=True) + "\n")
-
-
-def _media(prompt: BenchmarkPrompt) -> list[str]:
-    images = [str(image) if isinstance(image, Path) else image.name for image in prompt.images]
-    return images if prompt.video is None else [*images, str(prompt.video.file)]

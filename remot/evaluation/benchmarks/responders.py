@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache
 from typing import Any, Protocol
 
 import torch
@@ -22,8 +22,8 @@ from remot.rollout.servers.responses import read_reply
 from remot.seeding import derive_seed
 from remot.structures import PromptBatch
 
-#: What some servers leave at the end of a reply, such as ``<|im_end|>``; it is no part of the answer.
-_END_OF_TURN = re.compile(r"(?:<\|[a-z_]{1,32}\|>\s{0,8}){1,8}\Z")
+#: What some servers leave at the end of a reply or of a thought, such as ``<|im_end|>``; it is no part of the answer.
+_END_OF_TURN = re.compile(r"(?:<\|[a-z_]{1,32}\|>\s{0,8}){1,8}(?:</think>)?\Z")
 
 
 @dataclass(frozen=True)
@@ -85,15 +85,11 @@ class LocalResponder:
         self.description = description
         self.identity = identity
         self.weights_hash = weights_hash
-        self._load = load
-
-    @cached_property
-    def _policy(self) -> VLMPolicy:
-        return self._load()
+        self._policy = cache(load)
 
     def answer(self, batch: PromptBatch, settings: AnswerSettings) -> list[ModelReply]:
         """One completion for each prompt, by the policy's own decoding."""
-        policy = self._policy
+        policy = self._policy()
         with torch.no_grad():
             encoded = policy.encode(policy.process(batch))
         names = tuple(question.prompt_id for question in batch.questions)

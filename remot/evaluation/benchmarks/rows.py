@@ -1,24 +1,11 @@
-"""Rows of a benchmark's files, and the images that stand in them. The files are untrusted."""
+"""Images that stand in the rows of a benchmark's files. The files are untrusted."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from remot.data.records.tables import (
-    Row,
-    RowFiles,
-    media_file,
-    number_of,
-    rows_file,
-    rows_in,
-    rows_of,
-    string_in,
-)
+from remot.data.records.tables import media_file
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import EmbeddedImage
-
-__all__ = [
-    "Row", "RowFiles", "images_of_row", "media_file", "number_of", "rows_file", "rows_in", "rows_of", "string_in",
-]  # fmt: skip
 
 
 def images_of_row(where: str, value: object, root: Path) -> tuple[Path | EmbeddedImage, ...]:

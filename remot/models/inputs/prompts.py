@@ -1,6 +1,6 @@
 """Prompts on their way into the language model: after the processor, and after the vision tower."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -40,6 +40,23 @@ class VisualInputs:
 
 
 @dataclass(frozen=True, eq=False)
+class OwnInputs:
+    """What a model's own forward pass takes, prompt by prompt."""
+
+    tensors: tuple[Mapping[str, Tensor], ...]  # for each prompt its unpadded tensors by name, token ids left out
+    whole_reason: str | None  # why the model's own forward pass takes them, and no features are put in place
+
+    def to(self, device: torch.device) -> "OwnInputs":
+        """The same on a device."""
+        moved = ({name: tensor.to(device) for name, tensor in held.items()} for held in self.tensors)
+        return OwnInputs(tuple(moved), self.whole_reason)
+
+    def select(self, rows: slice) -> "OwnInputs":
+        """Those of the prompts of a contiguous slice."""
+        return OwnInputs(self.tensors[rows], self.whole_reason)
+
+
+@dataclass(frozen=True, eq=False)
 class ProcessedPrompts:
     """P prompts after chat template, tokeniser and processor, on the model's device."""
 
@@ -50,6 +67,7 @@ class ProcessedPrompts:
     token_types: Tensor  # [P, L] 0 for text, 1 for placeholders of images, 2 for those of videos
     images: VisualInputs | None  # their images, None if there are none
     videos: VisualInputs | None  # their videos, None if there are none
+    own: OwnInputs | None = None  # tensors of each prompt in place of ``images`` and ``videos``, for other families
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -74,6 +92,7 @@ class ProcessedPrompts:
             token_types=self.token_types.to(device),
             images=self.images.to(device) if self.images is not None else None,
             videos=self.videos.to(device) if self.videos is not None else None,
+            own=self.own.to(device) if self.own is not None else None,
         )
 
     def select(self, rows: slice) -> "ProcessedPrompts":
@@ -86,6 +105,7 @@ class ProcessedPrompts:
             token_types=self.token_types[rows],
             images=self.images.select(rows) if self.images is not None else None,
             videos=self.videos.select(rows) if self.videos is not None else None,
+            own=self.own.select(rows) if self.own is not None else None,
         )
 
 
@@ -96,7 +116,7 @@ class EncodedPrompts:
     Args:
         prompts: The processed prompts.
         features: For each level (pooled first, then DeepStack levels) the features [visual tokens, H] of all prompts;
-            no level if nothing is shown.
+            no level if nothing is shown, or if the model takes the images in its own forward pass.
 
     Raises:
         ValueError: If there is not one feature for each placeholder. Every pass starts here, and transformers' own
@@ -107,6 +127,8 @@ class EncodedPrompts:
     features: Sequence[Tensor]
 
     def __post_init__(self) -> None:
+        if self.whole_reason is not None:
+            return
         placeholders = int(self.prompts.visual_mask.sum())
         counts = [len(level) for level in self.features] or [0]
         if any(count != placeholders for count in counts):
@@ -115,6 +137,11 @@ class EncodedPrompts:
 
     def __len__(self) -> int:
         return len(self.prompts)
+
+    @property
+    def whole_reason(self) -> str | None:
+        """Why the model's own forward pass takes the prompts with their images; None if features are put in place."""
+        return self.prompts.own.whole_reason if self.prompts.own is not None else None
 
     def select(self, rows: slice) -> "EncodedPrompts":
         """The prompts of a contiguous slice, with their features."""

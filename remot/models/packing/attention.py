@@ -1,46 +1,58 @@
-"""The ways to compute attention over packed rows, and the attention function that takes them all.
+"""Attention over packed rows and in decode steps, by one function that takes both.
 
-Completions of a packed row do not see each other, so with many of them most of the row's mask is empty: FlexAttention
-skips empty blocks; attention in parts computes the prompt by itself, then each completion over the prompt and itself.
-A packed row of L + G*T columns has (L + G*T)^2 pairs; in parts there are L^2 / 2 + G*T*(L + T), and no mask of a whole
-row. Query heads that share their keys become further rows of one product, so that no keys are copied for them.
+In a packed row stand a prompt and its completions, then the next prompt and its completions, and so on. A completion
+sees its prompt and itself, and nothing is padded: a prompt of L columns with completions of T columns takes
+L^2 / 2 + T * (L + T) pairs for each, and no mask of a whole row. In a decode step a prompt's keys are read once for all
+its completions, and each completion reads its own. Query heads that share their keys become further rows of one
+product, so that no keys are copied for them.
 
-transformers hands a 4-D mask, dense or in blocks, to the attention function as it is, with whatever else the language
-model was given, and calls the function that is registered under the name in the model's configuration;
-:data:`KERNEL_NAME` is ours.
+transformers calls the function that is registered under the name in the model's configuration, with whatever else the
+language model was given; :data:`KERNEL_NAME` is ours.
 
-Notation as in :mod:`remot.models.packing.masks`; N query heads, K key-value heads, R = N / K, D numbers of a head.
+Notation: P prompts, G completions, L prompt columns, T completion columns, S columns of a row; N query heads, K
+key-value heads, R = N / K, D numbers of a head.
 """
 
-import functools
-import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.attention.flex_attention import BlockMask, create_block_mask, flex_attention
 from torch.nn.functional import pad, scaled_dot_product_attention
+
+from remot.models.packing.masks import completion_bias
 
 if TYPE_CHECKING:
     from torch import nn
 
+    from remot.models.packing.kv_cache import SharedPromptCache
+
 #: The attention function registered by :func:`register_kernel`.
 KERNEL_NAME = "remot_packed"
-#: Packed rows have a multiple of this many columns, the side of a block, so that lengths repeat.
-COLUMN_MULTIPLE = 128
-#: Segment of the prompt's columns, and of the padding up to a multiple.
-_PROMPT, _PADDING = -1, -2
+#: Completions whose lengths differ by less are computed together, padded to the longest of them.
+BUCKET_COLUMNS = 64
 
 
-class RowMask(Enum):
-    """How attention gets the mask of a packed row; warnings print the values."""
+@dataclass(frozen=True, eq=False)
+class PackedLayout:
+    """Columns of a packed row.
 
-    DENSE = "completions that share their prompt"
-    BLOCKS = "FlexAttention's blocks"
-    PARTS = "prompt and completions apart"
+    Args:
+        groups: For each prompt its length, then those of its completions, in columns of the row.
+    """
+
+    groups: Sequence[Sequence[int]]
+    #: :func:`completion_bias` by its sizes, for all layers.
+    biases: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def bias(self, length: int, num_tokens: int, heads_per_key: int, like: Tensor) -> Tensor:
+        """Numbers [R*T, L + T] to add to the scores of completions of T tokens behind L prompt columns."""
+        key = length, num_tokens
+        if key not in self.biases:
+            self.biases[key] = completion_bias(length, num_tokens, heads_per_key, like)
+        return self.biases[key]
 
 
 def packed_attention(
@@ -48,46 +60,38 @@ def packed_attention(
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | BlockMask | None,
+    attention_mask: Tensor | None,
     scaling: float | None = None,
-    row_parts: "PackedLayout | None" = None,
+    row_layout: PackedLayout | None = None,
+    shared_cache: "SharedPromptCache | None" = None,
     **kwargs: Any,  # noqa: ANN401 - as transformers calls it
 ) -> tuple[Tensor, None]:
-    """FlexAttention over blocks, attention in parts where a row has some, otherwise what transformers calls ``sdpa``.
+    """Attention over a packed row or of a decode step, otherwise what transformers calls ``sdpa``.
 
     Args:
         module: The attention layer.
         query: [P, N, S, D].
         key: [P, K, S, D].
         value: As ``key``.
-        attention_mask: Blocks, numbers to add to the scores, or nothing.
+        attention_mask: Numbers to add to the scores, or nothing.
         scaling: Multiplies the scores; None for D^-0.5.
-        row_parts: Layout of the rows; then the mask is :func:`completion_mask`.
+        row_layout: What stands in the one row, P = 1; then there is no mask.
+        shared_cache: Keys and values of a decode step, of which ``query`` has a token of each completion.
         **kwargs: What else transformers passes on.
 
     Returns:
         [P, S, N, D] and no weights.
     """
-    dropout = float(kwargs.get("dropout", 0.0))
-    if isinstance(attention_mask, Tensor) and row_parts is not None:
-        return grouped_attention(query, key, value, attention_mask, row_parts, scaling, dropout), None
-    if isinstance(attention_mask, Tensor) and query.shape[2] < key.shape[2]:
-        return folded_attention(query, key, value, attention_mask, scaling, dropout), None
-    if not isinstance(attention_mask, BlockMask):
-        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+    if shared_cache is not None:
+        return decode_attention(query, shared_cache, int(module.layer_idx), scaling), None  # type: ignore[arg-type]
+    if row_layout is not None:
+        return row_attention((query, key, value), row_layout, scaling, float(kwargs.get("dropout", 0.0))), None
+    from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        dense: tuple[Tensor, None] = sdpa_attention_forward(
-            module, query, key, value, attention_mask, scaling=scaling, **kwargs
-        )
-        return dense
-    kernel: Any = _compiled_flex_attention() if query.is_cuda else _plain_flex_attention
-    group = query.shape[1] // key.shape[1]
-    if group & (group - 1):  # the compiled kernel takes groups of a power of two only
-        key, value = (states.repeat_interleave(group, dim=1) for states in (key, value))
-        group = 1
-    mixed = kernel(query, key, value, block_mask=attention_mask, scale=scaling, enable_gqa=group > 1)
-    assert isinstance(mixed, Tensor)
-    return mixed.transpose(1, 2).contiguous(), None
+    mixed: tuple[Tensor, None] = sdpa_attention_forward(
+        module, query, key, value, attention_mask, scaling=scaling, **kwargs
+    )
+    return mixed
 
 
 def register_kernel() -> str:
@@ -104,159 +108,95 @@ def register_kernel() -> str:
     return KERNEL_NAME
 
 
-# -- FlexAttention over blocks -------------------------------------------------------------------------------------
+# -- packed rows ---------------------------------------------------------------------------------------------------
 
-#: From indices of prompt, head, query column and key column to whether the query may attend to the key.
-MaskFunction = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
-
-
-def packed_mask_function(
-    prompt_mask: Tensor, num_completions: int, num_tokens: int, num_columns: int | None = None
-) -> MaskFunction:
-    """The mask of :func:`remot.models.packing.masks.packed_attention_mask`, pair by pair.
-
-    Lengths are in tensors only, so that a kernel compiled for one length serves all.
-
-    Args:
-        prompt_mask: [P, L] bool, True for real prompt tokens.
-        num_completions: G.
-        num_tokens: T.
-        num_columns: Columns of the padded row, at least L + G*T; padding attends to itself only.
-    """
-    length, device = prompt_mask.shape[1], prompt_mask.device
-    filled = length + num_completions * num_tokens
-    total = num_columns if num_columns is not None else filled
-    index = torch.arange(total, device=device)
-    segment = (index - length).div(max(num_tokens, 1), rounding_mode="floor")
-    segment = segment.masked_fill(index < length, _PROMPT).masked_fill(index >= filled, _PADDING)
-    is_real = pad(prompt_mask, (0, total - length), value=True)
-
-    def may_attend(prompt: Tensor, head: Tensor, query: Tensor, key: Tensor) -> Tensor:  # noqa: ARG001
-        asker, owner = segment[query], segment[key]
-        belongs = (owner == _PROMPT) & (asker != _PADDING) | (asker == owner) & (asker >= 0)
-        return (query >= key) & belongs & is_real[prompt, key] | (query == key)
-
-    return may_attend
+#: Queries, keys and values of the same columns.
+States = tuple[Tensor, Tensor, Tensor]
 
 
-def packed_block_mask(prompt_mask: Tensor, num_completions: int, num_tokens: int, num_columns: int) -> BlockMask:
-    """:func:`packed_mask_function` for FlexAttention: which blocks of columns are empty, full or mixed."""
-    function = packed_mask_function(prompt_mask, num_completions, num_tokens, num_columns)
-    sides = num_columns, num_columns
-    return create_block_mask(
-        function, len(prompt_mask), None, *sides, device=prompt_mask.device, BLOCK_SIZE=COLUMN_MULTIPLE
-    )
+def row_attention(states: States, layout: PackedLayout, scale: float | None, dropout: float = 0.0) -> Tensor:
+    """Attention [1, S, N, D] of a packed row; ``states`` are those of :func:`packed_attention`."""
+    sizes = [size for group in layout.groups for size in group]
+    parts = list(zip(*(torch.split(part, sizes, dim=2) for part in states), strict=True))
+    mixed: list[Tensor] = []
+    for group in layout.groups:
+        (prompt, *completions), parts = parts[: len(group)], parts[len(group) :]
+        mixed.append(_causal(prompt, scale, dropout))
+        of_group: dict[int, Tensor] = {}
+        for numbers in _of_similar_length(group[1:]):
+            together = [completions[number] for number in numbers]
+            of_group |= zip(numbers, _behind_prompt(prompt, together, layout, scale, dropout), strict=True)
+        mixed += [of_group[number] for number in sorted(of_group)]
+    return torch.cat(mixed, dim=1)
 
 
-def pad_to_multiple(num_columns: int) -> int:
-    """The next multiple of :data:`COLUMN_MULTIPLE`."""
-    return -(-num_columns // COLUMN_MULTIPLE) * COLUMN_MULTIPLE
+def _causal(prompt: States, scale: float | None, dropout: float) -> Tensor:
+    """A prompt by itself, without a mask: [1, L, N, D]."""
+    query, key, value = prompt
+    heads_per_key = query.shape[1] // key.shape[1]
+    keys, values = (part.repeat_interleave(heads_per_key, dim=1) for part in (key, value))
+    mixed = scaled_dot_product_attention(query, keys, values, dropout_p=dropout, is_causal=True, scale=scale)
+    return mixed.transpose(1, 2)
 
 
-@functools.cache
-def _compiled_flex_attention() -> Callable[..., Tensor]:
-    """One kernel for all lengths; without compilation FlexAttention would build all scores."""
-    compiled: Callable[..., Tensor] = torch.compile(flex_attention, dynamic=True)
-    return compiled
+def _of_similar_length(lengths: Sequence[int]) -> list[list[int]]:
+    """Numbers of the completions that are computed together; those without a column are left out."""
+    buckets: dict[int, list[int]] = defaultdict(list)
+    for number, length in enumerate(lengths):
+        if length > 0:
+            buckets[-(-length // BUCKET_COLUMNS)].append(number)
+    return list(buckets.values())
 
 
-def _plain_flex_attention(*arguments: Any, **settings: Any) -> Any:  # noqa: ANN401
-    """For a CPU, where it is used in checks only: PyTorch warns that it builds all scores."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="flex_attention called without torch.compile")
-        return flex_attention(*arguments, **settings)
-
-
-# -- attention in parts --------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class PackedLayout:
-    """Columns of a packed row: a prompt of ``length`` L, then G completions of T tokens."""
-
-    length: int
-    num_completions: int
-    num_tokens: int
-
-
-def completion_mask(prompt_mask: Tensor, num_tokens: int, heads_per_key: int) -> Tensor:
-    """Bool mask [P, 1, R*T, L + T], True where a completion's tokens may attend: to real prompt tokens and themselves.
-
-    ``prompt_mask`` is [P, L] bool, True for real prompt tokens; ``heads_per_key`` is R.
-    """
-    num_prompts = len(prompt_mask)
-    own = torch.ones(num_tokens, num_tokens, dtype=torch.bool, device=prompt_mask.device).tril()
-    parts = [prompt_mask[:, None].expand(-1, num_tokens, -1), own.expand(num_prompts, -1, -1)]
-    return torch.cat(parts, dim=-1).repeat(1, heads_per_key, 1)[:, None]
-
-
-def grouped_attention(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    mask: Tensor,
-    parts: PackedLayout,
-    scale: float | None,
-    dropout: float = 0.0,
-) -> Tensor:
-    """Attention of packed rows; the same as over :func:`remot.models.packing.masks.packed_attention_mask`.
-
-    Padding attends to its prompt; no token attends to padding. ``mask`` is :func:`completion_mask` as numbers to add to
-    the scores; the other arguments and the result [P, S, N, D] are those of :func:`packed_attention`.
-    """
-    length, heads_per_key = parts.length, query.shape[1] // key.shape[1]
-    first_key, first_value = (part[:, :, :length].repeat_interleave(heads_per_key, dim=1) for part in (key, value))
-    prompt = scaled_dot_product_attention(
-        query[:, :, :length], first_key, first_value, dropout_p=dropout, is_causal=True, scale=scale
-    ).transpose(1, 2)  # [P, L, N, D]
-    if parts.num_completions * parts.num_tokens == 0:
-        return prompt
+def _behind_prompt(
+    prompt: States, completions: Sequence[States], layout: PackedLayout, scale: float | None, dropout: float
+) -> list[Tensor]:
+    """Completions over their prompt and themselves: [1, T, N, D] each, of its own length T."""
+    lengths = [query.shape[2] for query, _, _ in completions]
+    longest = max(lengths)
+    query, own_keys, own_values = (_stacked(parts, longest) for parts in zip(*completions, strict=True))
+    count, num_heads, _, size = query.shape  # [C, N, T, D]
+    num_key_heads, length = own_keys.shape[1], prompt[0].shape[2]
+    keys, values = (
+        torch.cat([shared.expand(count, -1, -1, -1), own], dim=2)
+        for shared, own in zip(prompt[1:], (own_keys, own_values), strict=True)
+    )  # [C, K, L + T, D]
     mixed = scaled_dot_product_attention(
-        _completion_rows(query, key.shape[1], parts),
-        _with_prompt(key, parts),
-        _with_prompt(value, parts),
-        attn_mask=mask,
+        query.reshape(count, num_key_heads, -1, size),  # [C, K, R*T, D]
+        keys,
+        values,
+        attn_mask=layout.bias(length, longest, num_heads // num_key_heads, query),
         dropout_p=dropout,
         scale=scale,
-    )  # [P, G*K, R*T, D]
-    # The inverse of _completion_rows, to [P, G*T, N, D].
-    completions, tokens, size = parts.num_completions, parts.num_tokens, mixed.shape[-1]
-    rows = mixed.view(len(mixed), completions, key.shape[1], -1, tokens, size)
-    columns = rows.permute(0, 1, 4, 2, 3, 5).reshape(len(mixed), completions * tokens, -1, size)
-    return torch.cat([prompt, columns], dim=1)
+    )
+    rows = mixed.view(count, num_heads, longest, size).transpose(1, 2).unbind()
+    return [row[None, :own] for row, own in zip(rows, lengths, strict=True)]
 
 
-def folded_attention(
-    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scale: float | None, dropout: float = 0.0
-) -> Tensor:
-    """Attention of a few queries over many keys, which are not copied for query heads that share them.
+def _stacked(parts: Sequence[Tensor], longest: int) -> Tensor:
+    """Parts [1, heads, T, D] of several lengths as [C, heads, longest, D]; no token attends to what is added."""
+    return torch.cat([pad(part, (0, 0, 0, longest - part.shape[2])) for part in parts])
 
-    ``mask`` [P, 1, S, columns] are numbers to add to the scores; the other arguments and the result [P, S, N, D] are
-    those of :func:`packed_attention`.
+
+# -- decode steps --------------------------------------------------------------------------------------------------
+
+
+def decode_attention(query: Tensor, cache: "SharedPromptCache", layer: int, scale: float | None) -> Tensor:
+    """Attention [U, C, N, D] of a token of each of C completions of U prompts, from ``query`` [U, N, C, D].
+
+    One softmax over the prompt's columns, whose keys are read once for all completions, and a completion's own.
     """
-    num_prompts, num_heads, num_queries, size = query.shape
-    heads_per_key = num_heads // key.shape[1]
-    rows = query.reshape(num_prompts, key.shape[1], heads_per_key * num_queries, size)
-    mixed = scaled_dot_product_attention(
-        rows, key, value, attn_mask=mask.repeat(1, 1, heads_per_key, 1), dropout_p=dropout, scale=scale
-    )
-    return mixed.view(num_prompts, num_heads, num_queries, size).transpose(1, 2)
-
-
-def _completion_rows(query: Tensor, num_key_heads: int, parts: PackedLayout) -> Tensor:
-    """Queries of completions: [P, N, S, D] to [P, G*K, R*T, D]."""
-    num_prompts, num_heads, _, size = query.shape
-    completions, tokens = parts.num_completions, parts.num_tokens
-    rows = query[:, :, parts.length :].reshape(
-        num_prompts, num_key_heads, num_heads // num_key_heads, completions, tokens, size
-    )
-    return rows.permute(0, 3, 1, 2, 4, 5).reshape(num_prompts, completions * num_key_heads, -1, size)
-
-
-def _with_prompt(states: Tensor, parts: PackedLayout) -> Tensor:
-    """Keys or values of each completion behind those of its prompt: [P, K, S, D] to [P, G*K, L + T, D]."""
-    num_prompts, num_heads, _, size = states.shape
-    completions, tokens = parts.num_completions, parts.num_tokens
-    own = states[:, :, parts.length :].reshape(num_prompts, num_heads, completions, tokens, size).transpose(1, 2)
-    shared = states[:, None, :, : parts.length].expand(-1, completions, -1, -1, -1)
-    return torch.cat([shared, own], dim=3).view(num_prompts, completions * num_heads, -1, size)
+    (keys, own_keys), (values, own_values) = cache.of_layer(layer)
+    prompts, num_heads, completions, size = query.shape
+    key_heads, length = keys.shape[1:3]
+    rows = (query * (size**-0.5 if scale is None else scale)).view(prompts, key_heads, -1, completions, size)
+    rows = rows.transpose(2, 3)  # [U, K, C, R, D]
+    to_prompt = rows.reshape(prompts, key_heads, -1, size) @ keys.transpose(-1, -2)  # [U, K, C*R, L]
+    to_own = rows @ own_keys.transpose(-1, -2)  # [U, K, C, R, t]
+    if cache.own_bias is not None:
+        to_own = to_own + cache.own_bias
+    scores = torch.cat([(to_prompt + cache.prompt_bias).view(*to_own.shape[:-1], length), to_own], dim=-1)
+    weights = torch.softmax(scores, dim=-1)
+    from_prompt = weights[..., :length].view(prompts, key_heads, -1, length) @ values
+    mixed = weights[..., length:] @ own_values + from_prompt.view(rows.shape)  # [U, K, C, R, D]
+    return mixed.permute(0, 2, 1, 3, 4).reshape(prompts, completions, num_heads, size)

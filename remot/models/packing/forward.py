@@ -1,10 +1,10 @@
 """Passes of the language model: embeddings of words and images in, hidden states out. No state but the model's.
 
-A packed pass computes each prompt once for all its completions. The plain computation has a row for each completion,
-behind a copy of its prompt and causal without a mask: G times the work. It is the fallback for models that do not
-compute the same in packed rows, and the reference that packed rows are compared with.
+A packed pass computes each prompt once for all its completions, and no column of padding. The plain computation has a
+row for each completion, behind a copy of its prompt and causal without a mask: G times the work. It is for models that
+do not compute the same in packed rows, and the reference that packed rows are compared with.
 
-Notation: P prompts, G completions, B = P*G rows, L prompt columns, T completion columns, S columns, H hidden size.
+Notation: P prompts, G completions, B rows, L prompt columns, T completion columns, S columns, H hidden size.
 """
 
 from collections.abc import Sequence
@@ -16,18 +16,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from remot.models.inputs.prompts import EncodedPrompts
-from remot.models.packing.attention import PackedLayout, RowMask, completion_mask, packed_block_mask, pad_to_multiple
-from remot.models.packing.masks import (
-    additive_mask,
-    packed_attention_mask,
-    packed_position_ids,
-    packed_predictor_columns,
-)
+from remot.models.packing.attention import PackedLayout
+from remot.models.packing.masks import packed_position_ids, packed_predictor_columns
+from remot.models.parts import language_model, run_language_model
 
 if TYPE_CHECKING:
-    from torch.nn.attention.flex_attention import BlockMask
     from transformers import Cache, PreTrainedModel
     from transformers.modeling_outputs import BaseModelOutputWithPast
+
+    from remot.models.packing.kv_cache import SharedPromptCache
 
 
 def run_rows(
@@ -35,18 +32,16 @@ def run_rows(
     ids: Tensor,
     visual: Tensor,
     features: Sequence[Tensor],
-    mask: "Tensor | BlockMask | None",
     **kwargs: object,
 ) -> "BaseModelOutputWithPast":
-    """One pass over rows of tokens.
+    """One pass over rows of tokens, causal unless ``kwargs`` say otherwise.
 
     Args:
         model: The policy's or the reference's transformers model.
         ids: [B, S] token ids.
         visual: [B, S] bool, True where a feature replaces the embedding of a placeholder.
         features: Pooled features, then those of the DeepStack levels; none if nothing is shown.
-        mask: [B, 1, S, columns] bool, True for what may be attended to, or the same in blocks; causal if None.
-        **kwargs: Positions and cache, for the language model.
+        **kwargs: Positions, cache and layout, for the language model.
     """
     embeds = model.get_input_embeddings()(ids)
     pooled, deepstack = features[:1], features[1:]
@@ -54,40 +49,24 @@ def run_rows(
         embeds = embeds.masked_scatter(visual[..., None], level.to(embeds.dtype))
     if deepstack:
         kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
-    if isinstance(mask, Tensor):
-        mask = additive_mask(mask, embeds.dtype)
-    return model.model.language_model(inputs_embeds=embeds, attention_mask=mask, **kwargs)
-
-
-def run_prompts(
-    model: "PreTrainedModel",
-    encoded: EncodedPrompts,
-    extra_ids: Tensor | None,
-    mask: "Tensor | BlockMask | None",
-    **kwargs: object,
-) -> "BaseModelOutputWithPast":
-    """:func:`run_rows` over the prompts, followed by ``extra_ids`` [P, E] if given."""
-    prompts = encoded.prompts
-    ids = prompts.input_ids if extra_ids is None else torch.cat([prompts.input_ids, extra_ids], dim=1)
-    visual = torch.zeros_like(ids, dtype=torch.bool)
-    visual[:, : prompts.visual_mask.shape[1]] = prompts.visual_mask
-    return run_rows(model, ids, visual, encoded.features, mask, **kwargs)
+    return run_language_model(model, inputs_embeds=embeds, attention_mask=None, **kwargs)
 
 
 # -- sampling ------------------------------------------------------------------------------------------------------
 
 
-def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts, room: int) -> "tuple[Tensor, Cache]":
-    """The last real hidden state of each prompt [P, H], and a cache with L columns and ``room`` for more.
+def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts) -> "tuple[Tensor, SharedPromptCache]":
+    """The last real hidden state of each prompt [P, H], and a cache that its completions share.
 
     Right padding is never attended to under the causal mask, so no other mask is needed.
     """
-    from remot.models.packing.kv_cache import cache_argument, preallocated_cache
+    from remot.models.packing.kv_cache import SharedPromptCache, cache_argument
 
-    prompts = encoded.prompts
-    cache = preallocated_cache(model.config.get_text_config().num_hidden_layers, room)
-    settings = cache_argument(cache, model.model.language_model)
-    output = run_prompts(model, encoded, None, None, position_ids=prompts.position_ids, **settings)
+    prompts, embeddings = encoded.prompts, model.get_input_embeddings()
+    num_layers = model.config.get_text_config().num_hidden_layers
+    cache = SharedPromptCache(num_layers, prompts.prompt_mask, embeddings.weight.dtype)
+    settings = {"position_ids": prompts.position_ids, **cache_argument(cache, language_model(model))}
+    output = run_rows(model, prompts.input_ids, prompts.visual_mask, encoded.features, **settings)
     last = prompts.prompt_lengths - 1
     rows = torch.arange(len(last), device=last.device)
     return output.last_hidden_state[rows, last], cache
@@ -97,29 +76,36 @@ def prefilled_alone(model: "PreTrainedModel", encoded: EncodedPrompts, num_compl
     """The last hidden state [G, H] of one prompt, and transformers' own cache with a row for each completion."""
     from transformers import DynamicCache
 
-    from remot.models.packing.kv_cache import cache_argument, keep_rows
+    from remot.models.packing.kv_cache import cache_argument
 
     rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(1, 1, 0))
     cache = DynamicCache(config=model.config.get_text_config())
-    settings = {"position_ids": rows.position_ids, **cache_argument(cache, model.model.language_model)}
-    output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, None, **settings)
-    keep_rows(cache, [0] * num_completions)
+    settings = {"position_ids": rows.position_ids, **cache_argument(cache, language_model(model))}
+    output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, **settings)
+    # Every layer of transformers' caches can be reordered; those with a recurrent state have no batch_select_indices.
+    cache.reorder_cache(torch.zeros(num_completions, dtype=torch.long, device=rows.input_ids.device))
     return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
 
 
-def next_states(
-    model: "PreTrainedModel", token_ids: Tensor, position: Tensor, allowed: Tensor | None, cache: "Cache"
-) -> Tensor:
+def next_states(model: "PreTrainedModel", token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:
     """Hidden states [P, G, H] after one more token of each completion; see ``VLMPolicy.decode_step``."""
-    from remot.models.packing.kv_cache import cache_argument
+    from remot.models.packing.kv_cache import SharedPromptCache, cache_argument
 
-    embeds = model.get_input_embeddings()(token_ids)
-    output = model.model.language_model(
-        inputs_embeds=embeds,
-        attention_mask=None if allowed is None else additive_mask(allowed[:, None], embeds.dtype),
+    is_shared = isinstance(cache, SharedPromptCache)
+    settings: dict[str, object] = {"attention_mask": None}
+    if is_shared:
+        cache.begin_step()
+        # transformers makes no mask of its own where it is given one
+        settings = {"attention_mask": cache.prompt_bias, "shared_cache": cache}
+    output = run_language_model(
+        model,
+        inputs_embeds=model.get_input_embeddings()(token_ids),
         position_ids=position[None, :, None].expand(3, -1, token_ids.shape[1]),
-        **cache_argument(cache, model.model.language_model),
+        **settings,
+        **cache_argument(cache, language_model(model)),
     )
+    if is_shared:
+        cache.end_step()
     hidden: Tensor = output.last_hidden_state
     return hidden
 
@@ -127,54 +113,57 @@ def next_states(
 # -- scoring -------------------------------------------------------------------------------------------------------
 
 
-def packed_states(
-    model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, row_mask: RowMask
-) -> Tensor:
-    """Hidden states [P*G*T, H] from which the completion tokens are predicted, each prompt computed once.
+def packed_states(model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, wanted: Tensor) -> Tensor:
+    """Hidden states [M, H] from which the M wanted completion tokens are predicted, all prompts in one row.
+
+    Only what they depend on is computed: of a completion the columns before its last wanted token, of the prompts those
+    that have one.
 
     Args:
         model: The policy's or the reference's transformers model.
         encoded: P prompts.
         completion_ids: [P, G, T].
-        row_mask: Kind of attention mask. Blocks become the dense mask where a gradient is wanted on a CPU, as
-            FlexAttention has no backward pass there.
+        wanted: [P, G, T] bool.
     """
-    num_prompts, num_completions, num_tokens = completion_ids.shape
+    _, num_completions, num_tokens = completion_ids.shape
     prompts, length = encoded.prompts, encoded.prompts.input_ids.shape[1]
-    extra_ids = completion_ids.reshape(num_prompts, -1)  # [P, G*T]
+    number = torch.arange(num_tokens, device=wanted.device)
+    is_used = wanted.flatten(1).any(-1, keepdim=True)  # [P, 1]
+    is_before = number < (number * wanted).amax(-1, keepdim=True)  # [P, G, T]
+    in_prompt = prompts.prompt_mask & is_used
+    in_row = torch.cat([in_prompt, is_before.flatten(1)], dim=1)  # [P, L + G*T]
+    sizes = torch.cat([in_prompt.sum(-1, keepdim=True), is_before.sum(-1)], dim=1)  # [P, 1 + G]
+    layout = PackedLayout([group for group in sizes.tolist() if group[0]])
+
     positions = packed_position_ids(prompts.position_ids, prompts.next_position, num_completions, num_tokens)
-    mask: Tensor | BlockMask
-    settings: dict[str, object] = {}
-    if row_mask is RowMask.PARTS:
-        text = model.config.get_text_config()
-        heads_per_key = int(text.num_attention_heads) // int(text.num_key_value_heads)
-        mask = completion_mask(prompts.prompt_mask, num_tokens, heads_per_key)
-        settings["row_parts"] = PackedLayout(length, num_completions, num_tokens)
-    elif row_mask is RowMask.BLOCKS and (extra_ids.is_cuda or not torch.is_grad_enabled()):
-        total = pad_to_multiple(length + extra_ids.shape[1])
-        padding = (0, total - length - extra_ids.shape[1])
-        extra_ids, positions = pad(extra_ids, padding), pad(positions, padding)
-        mask = packed_block_mask(prompts.prompt_mask, num_completions, num_tokens, total)
-    else:
-        mask = packed_attention_mask(prompts.prompt_mask, num_completions, num_tokens)
-    output = run_prompts(model, encoded, extra_ids, mask, position_ids=positions, use_cache=False, **settings)
+    ids = torch.cat([prompts.input_ids, completion_ids.flatten(1)], dim=1)
+    visual = pad(prompts.visual_mask, (0, num_completions * num_tokens))
+    is_shown = is_used.expand_as(prompts.visual_mask)[prompts.visual_mask]  # [visual tokens]
+    output = run_rows(
+        model,
+        ids[in_row][None],
+        visual[in_row][None],
+        [level[is_shown] for level in encoded.features],
+        position_ids=positions[:, in_row][:, None],
+        use_cache=False,
+        row_layout=layout,
+    )
     columns = packed_predictor_columns(prompts.prompt_lengths, length, num_completions, num_tokens)  # [P, G, T]
-    return _states_at(output, columns.reshape(num_prompts, -1))
+    places = (in_row.flatten().cumsum(0) - 1).view_as(in_row).gather(1, columns.flatten(1))
+    hidden: Tensor = output.last_hidden_state[0, places[wanted.flatten(1)]]
+    return hidden
 
 
-def separate_states(model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor) -> Tensor:
+def separate_states(
+    model: "PreTrainedModel", encoded: EncodedPrompts, completion_ids: Tensor, wanted: Tensor
+) -> Tensor:
     """As :func:`packed_states` by the plain computation, each completion behind a copy of its prompt."""
     rows = separate_rows(encoded, completion_ids)
     settings = {"position_ids": rows.position_ids, "use_cache": False}
-    output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, None, **settings)
-    return _states_at(output, rows.predictor_columns)
-
-
-def _states_at(output: "BaseModelOutputWithPast", columns: Tensor) -> Tensor:
-    """Last hidden states [rows*C, H] at ``columns`` [rows, C]."""
-    rows = torch.arange(len(columns), device=columns.device)[:, None]
-    hidden: Tensor = output.last_hidden_state[rows, columns]
-    return hidden.flatten(0, 1)
+    output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, **settings)
+    number = torch.arange(len(rows.input_ids), device=wanted.device)[:, None]
+    hidden: Tensor = output.last_hidden_state[number, rows.predictor_columns][wanted.flatten(0, 1)]
+    return hidden
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,27 +1,32 @@
-"""A key-value cache with room for what will be generated: a decode step copies nothing that is there already."""
+"""The key-value cache of a rollout: a prompt's keys once, and behind them those of each completion by itself.
 
+Notation: U prompts, C completions of each, L prompt columns, T tokens of a completion, K key-value heads, D numbers of
+a head.
+"""
+
+import functools
 import inspect
 from typing import TYPE_CHECKING
 
 import torch
 from transformers.cache_utils import Cache, DynamicLayer
 
+from remot.models.packing.masks import additive_mask
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from torch import Tensor, nn
 
 
-class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
-    """Keys and values of one layer at the beginning of a buffer; transformers' own layer is copied at every step.
+class SharedLayer(DynamicLayer):  # type: ignore[misc]
+    """Keys and values [U, K, L, D] of the prompts, and ``own`` ones [U, K, C, T, D] of the completions."""
 
-    Args:
-        room: Columns for what comes after the first update.
-    """
+    own: "tuple[Tensor, Tensor] | None" = None
 
-    def __init__(self, room: int) -> None:
+    def __init__(self, column: "Tensor") -> None:
         super().__init__()
-        self.room = room
-        self.length = 0
-        self.columns: Tensor | None = None
+        self.column = column
 
     def update(
         self,
@@ -30,65 +35,84 @@ class _PreallocatedLayer(DynamicLayer):  # type: ignore[misc]
         *args: object,  # noqa: ARG002 - as transformers calls it
         **kwargs: object,  # noqa: ARG002
     ) -> "tuple[Tensor, Tensor]":
-        """Append [P, heads, C, D] each and return all columns that are filled; all there are once they are fixed."""
-        if not self.is_initialized:
+        """Take the prompts' [U, K, L, D], later one token of each completion [U, K, C, D]."""
+        if self.own is None:
             self.lazy_initialization(key_states, value_states)
-            self.buffers = []
-            for states in (key_states, value_states):
-                rows, heads, columns, size = states.shape
-                self.buffers.append(states.new_empty(rows, heads, columns + self.room, size))
-        if self.columns is not None:
-            for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-                buffer.index_copy_(2, self.columns, states)
+            self.keys, self.values = key_states.contiguous(), value_states.contiguous()
             return self.keys, self.values
-        added = key_states.shape[-2]
-        for buffer, states in zip(self.buffers, (key_states, value_states), strict=True):
-            buffer.narrow(2, self.length, added).copy_(states)  # raises where an assignment would not: there is no room
-        self.length += added
-        self.show(self.length)
-        return self.keys, self.values
+        for own, states in zip(self.own, (key_states, value_states), strict=True):
+            own.index_copy_(3, self.column, states.unsqueeze(3))
+        return key_states, value_states
 
-    def reorder_cache(self, beam_idx: "Tensor") -> None:
-        """Keep these rows, in this order; no index may be below its own position.
 
-        Rows move within the buffer, so that no second one is needed.
+class SharedPromptCache(Cache):  # type: ignore[misc]
+    """Keys and values for steps of :func:`remot.models.packing.attention.decode_attention`.
+
+    Args:
+        num_layers: Layers of the language model.
+        prompt_mask: [U, L] bool, True for real tokens.
+        dtype: Of the scores of attention.
+
+    Attributes:
+        prompt_bias: [U, 1, 1, L] numbers to add to the scores of the prompts' columns.
+        column: [1] where the next token is written.
+        own_bias: [T] numbers to add to the scores of a completion's own columns; None if all that are shown count.
+    """
+
+    def __init__(self, num_layers: int, prompt_mask: "Tensor", dtype: "torch.dtype") -> None:
+        self.column = torch.zeros(1, dtype=torch.long, device=prompt_mask.device)
+        super().__init__(layers=[SharedLayer(self.column) for _ in range(num_layers)])
+        self.prompt_bias = additive_mask(prompt_mask[:, None, None], dtype)
+        self.own_bias: Tensor | None = None
+        self.num_filled = 0
+        self._columns: Tensor | None = None
+
+    def open(self, num_completions: int, num_tokens: int, *, is_fixed: bool = False) -> None:
+        """Make room for ``num_tokens`` of each of ``num_completions`` behind every prompt.
+
+        With ``is_fixed`` every step computes with all columns, those to come masked, so that shapes and addresses stay:
+        a masked column weighs nothing only if what it holds is finite. Otherwise memory is used as columns fill.
         """
-        for position, row in enumerate(beam_idx.tolist()):
-            for buffer in self.buffers:
-                if row != position:
-                    buffer[position].copy_(buffer[row])
-        self.buffers = [buffer[: len(beam_idx)] for buffer in self.buffers]
-        self.show(self.keys.shape[2])
+        for layer in self.layers:
+            rows, heads, _, size = layer.keys.shape
+            shape = (rows, heads, num_completions, num_tokens, size)
+            new = torch.Tensor.new_zeros if is_fixed else torch.Tensor.new_empty
+            layer.own = (new(layer.keys, shape), new(layer.values, shape))
+        self._columns = torch.arange(num_tokens, device=self.column.device) if is_fixed else None
 
-    def show(self, columns: int) -> None:
-        """Let keys and values be the first ``columns`` of the buffers."""
-        self.keys, self.values = (buffer[:, :, :columns] for buffer in self.buffers)
+    def begin_step(self) -> None:
+        """Show the column that is written next."""
+        self.num_filled += 1
+        if self._columns is not None:
+            self.own_bias = additive_mask(self._columns <= self.column, self.prompt_bias.dtype)
 
+    def end_step(self) -> None:
+        """The next token goes into the next column."""
+        self.column.add_(1)
 
-def preallocated_cache(num_layers: int, room: int) -> "Cache":
-    """An empty cache whose layers keep ``room`` columns free behind the prompt."""
-    return Cache(layers=[_PreallocatedLayer(room) for _ in range(num_layers)])
+    def of_layer(self, number: int) -> "tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]":
+        """Keys of prompts [U, K, L, D] and of completions [U, K, C, t, D], and values alike."""
+        layer = self.layers[number]
+        shown = slice(None) if self._columns is not None else slice(self.num_filled)
+        own_keys, own_values = (own[:, :, :, shown] for own in layer.own)
+        return (layer.keys, own_keys), (layer.values, own_values)
 
-
-def fix_columns(cache: "Cache", columns: "Tensor") -> None:
-    """Make a prefilled :func:`preallocated_cache` write to ``columns`` [C], with tensors of fixed shape and address.
-
-    The caller advances ``columns``, and from now on updates return the whole buffers. What is not filled yet becomes 0:
-    a masked column weighs nothing only if what it holds is finite.
-    """
-    for layer in cache.layers:
-        for buffer in layer.buffers:
-            buffer[:, :, layer.length :].zero_()
-        layer.columns = columns
-        layer.show(layer.buffers[0].shape[2])
-
-
-def keep_rows(cache: "Cache", rows: list[int]) -> None:
-    """Keep these rows of a cache in this order; with :func:`filled_from_the_end` little is copied.
-
-    Every layer of transformers' caches can be reordered; those with a recurrent state have no ``batch_select_indices``.
-    """
-    cache.reorder_cache(torch.tensor(rows))
+    def keep(self, slots: "Tensor") -> None:
+        """Go on with completions ``slots`` [U', C'] only, each named by u * C + c; those of a row are of one prompt."""
+        filled = slice(None) if self._columns is not None else slice(self.num_filled)
+        for layer in self.layers:
+            prompts, heads, completions, num_tokens, size = layer.own[0].shape
+            rows = slots // completions
+            moved = []
+            for own in layer.own:
+                new = own.new_empty(len(slots), heads, slots.shape[1], num_tokens, size)
+                new[:, :, :, filled] = own[:, :, :, filled][rows, :, slots % completions].transpose(1, 2)
+                moved.append(new)
+            layer.own = tuple(moved)
+            if len(slots) < prompts:
+                layer.keys, layer.values = layer.keys[rows[:, 0]], layer.values[rows[:, 0]]
+        if len(slots) < prompts:
+            self.prompt_bias = self.prompt_bias[rows[:, 0]]
 
 
 def cache_argument(cache: "Cache", language_model: "nn.Module") -> dict[str, object]:
@@ -96,15 +120,9 @@ def cache_argument(cache: "Cache", language_model: "nn.Module") -> dict[str, obj
 
     transformers 5.17 takes ``past_key_values`` only; later versions call it ``cache`` and warn of the old name.
     """
-    takes_cache = "cache" in inspect.signature(language_model.forward).parameters
-    return {"cache" if takes_cache else "past_key_values": cache, "use_cache": True}
+    return {_cache_name(type(language_model).forward): cache, "use_cache": True}
 
 
-def filled_from_the_end(kept: list[int]) -> list[int]:
-    """The rows of ``kept`` in an order that leaves most where they are: the last ones fill the gaps of those that go.
-
-    ``[0, 3, 4]`` of 5 rows becomes ``[0, 4, 3]``: only two rows move, and none to a higher index.
-    """
-    count, last = len(kept), sorted(kept)
-    stays = set(kept)
-    return [row if row in stays else last.pop() for row in range(count)]
+@functools.cache
+def _cache_name(forward: "Callable[..., object]") -> str:
+    return "cache" if "cache" in inspect.signature(forward).parameters else "past_key_values"

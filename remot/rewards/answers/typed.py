@@ -19,7 +19,7 @@ from remot.rewards.functional.numbers import mean_relative_accuracy
 from remot.rewards.parsing.literals import box_list, one_box
 from remot.rewards.parsing.spans import spans_of_answer
 from remot.rewards.parsing.tags import first_element
-from remot.structures import Box, Interval, Reference
+from remot.structures import Reference
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _LETTER = re.compile(r"\(?([A-H])(?:[).:,\s].*)?", re.DOTALL)
@@ -50,7 +50,11 @@ def read_answer(text: str, answer_type: str, options: Sequence[str] = ()) -> Any
         options: What the letters stand for: the words of one option, and no other, count as its letter.
     """
     if answer_type == "letter":
-        return _letter(text, options)
+        letter = _LETTER.fullmatch(text)
+        if letter is not None:
+            return letter[1]
+        named = [k for k, option in enumerate(options) if normalised(option) == normalised(text)]
+        return string.ascii_uppercase[named[0]] if len(named) == 1 else None
     if answer_type == "number":
         found = _NUMBER.search(text.replace(",", "")) if len(text) < MAX_CHARS else None
         return None if found is None else float(found[0])
@@ -61,14 +65,6 @@ def read_answer(text: str, answer_type: str, options: Sequence[str] = ()) -> Any
         single = one_box(text) if boxes is None else None
         return boxes if single is None else [single]
     return text or None
-
-
-def _letter(text: str, options: Sequence[str]) -> str | None:
-    found = _LETTER.fullmatch(text)
-    if found is not None:
-        return found[1]
-    named = [k for k, option in enumerate(options) if normalised(option) == normalised(text)]
-    return string.ascii_uppercase[named[0]] if len(named) == 1 else None
 
 
 def normalised(text: str) -> str:
@@ -101,18 +97,12 @@ def answer_scores(parsed: Any, gold: Any, answer_type: str) -> dict[str, float]:
         error = abs(parsed - gold)
         return {"score": mean_relative_accuracy(parsed, gold), "right": float(error <= 1e-9 * max(1.0, abs(gold)))}
     if answer_type in ("intervals", "boxes"):
-        overlap = _overlap(parsed, gold, answer_type)
+        overlap = set_iou(parsed, gold) if answer_type == "intervals" else mean_overlap(parsed, gold)
         return {"score": overlap, "right": float(overlap >= RIGHT_OVERLAP)}
     if answer_type == "letter":
         return dict.fromkeys(("score", "right"), float(parsed == gold))
     right = float(normalised(parsed) == normalised(gold))
     return {"score": right if answer_type == "word" else word_f1(parsed, gold), "right": right}
-
-
-def _overlap(parsed: Sequence[Interval | Box], gold: Sequence[Interval | Box], answer_type: str) -> float:
-    if answer_type == "intervals":
-        return set_iou(parsed, gold)  # type: ignore[arg-type]
-    return mean_overlap(parsed, gold)  # type: ignore[arg-type]
 
 
 #: Where a reference holds the right answer of a type; the other types are texts.

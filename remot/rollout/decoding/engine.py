@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from remot.errors import ConfigError
 from remot.models.memory import halving
 from remot.rollout.decoding.cuda_graph import GraphDecoder
-from remot.rollout.decoding.loop import DecodeRequest, EagerDecoder, IndependentDecoder, decode
+from remot.rollout.decoding.loop import DecodeRequest, SeparateDecoder, SharedDecoder, decode
 from remot.rollout.decoding.memory import free_bytes, plan_decode
 from remot.rollout.sampling import RolloutRequest, SamplingSettings, uniform_noise
 from remot.structures import Rollout
@@ -102,7 +102,7 @@ class RolloutEngine:
     def prompts_together(self, policy: "VLMPolicy", encoded: "EncodedPrompts", uniforms: Tensor) -> int:
         """How many of the P prompts are decoded at the same time."""
         wanted = self.settings.prompts_together
-        if not policy.packing(encoded).shares_prompt:
+        if not policy.shares_prompts(encoded):
             return 1
         if wanted == "auto":
             num_prompts, num_completions, num_tokens = uniforms.shape
@@ -111,9 +111,9 @@ class RolloutEngine:
         return min(wanted, len(encoded), self.most_prompts or wanted)
 
     def _decode(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
-        if not policy.packing(encoded).shares_prompt:
+        if not policy.shares_prompts(encoded):
             by_row = DecodeRequest(request.uniforms.transpose(0, 1), request.sampling, request.check_every)
-            tokens, logprobs = decode(IndependentDecoder(policy, encoded, by_row), by_row)
+            tokens, logprobs = decode(SeparateDecoder(policy, encoded, by_row), by_row)
             return tokens.transpose(0, 1), logprobs.transpose(0, 1)
         if self._records(policy):
             try:
@@ -125,7 +125,7 @@ class RolloutEngine:
                     raise
                 self.can_record = False
                 _LOG.warning("no CUDA graph of a decode step (%s); decoding goes on as with decode: plain", str(error))
-        return decode(EagerDecoder(policy, encoded, request), request)
+        return decode(SharedDecoder(policy, encoded, request), request)
 
     def _records(self, policy: "VLMPolicy") -> bool:
         """Sharded weights are not recorded: in every block the streams that gather them wait for the step's stream."""

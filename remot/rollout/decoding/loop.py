@@ -1,21 +1,22 @@
 """The decode loop: one more token for all completions, until all have ended.
 
-A :class:`Decoder` knows how a token is computed; there are several. Each draws the first token from the prompt's last
-hidden state when it is made. Every ``check_every`` tokens the loop tests which sequences have ended; rows all of whose
-completions have ended leave the batch.
+Completions stand in a grid of U rows, one for each prompt that still has any, with C places. Every ``check_every``
+tokens the loop tests which have ended. Those are drawn no longer, and leave the grid where that costs less than it
+saves. Each :class:`Decoder` draws the first token from the prompt's last hidden state when it is made.
 
-Notation: U rows with C completions each, T tokens of the longest completion, H hidden size.
+Notation: U rows with C places each, B = U*C completions at the start, T tokens of the longest completion, H hidden
+size.
 """
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from remot.models.packing.kv_cache import filled_from_the_end, keep_rows
-from remot.models.packing.masks import decode_mask
 from remot.rollout.sampling import SamplingSettings, draw
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class DecodeRequest:
 
 
 class DecodeState:
-    """Tokens and log-probabilities of the rows that are still decoded, and of those that have left.
+    """Tokens and log-probabilities of all completions, and which of them are still drawn.
 
     :meth:`draw` changes tensors in place, reads none on the host and makes none whose shape depends on a number, so it
     can be part of a CUDA graph.
@@ -42,82 +43,128 @@ class DecodeState:
     def __init__(self, policy: "VLMPolicy", request: DecodeRequest) -> None:
         self.policy = policy
         self.sampling = request.sampling
-        device, shape = policy.device, request.uniforms.shape
-        self.uniforms = request.uniforms.to(device)
-        self.tokens = torch.full(shape, policy.pad_token_id, dtype=torch.long, device=device)
-        self.logprobs = torch.zeros(shape, dtype=torch.float32, device=device)
-        self.finished = torch.zeros(shape[:2], dtype=torch.bool, device=device)
-        self.latest = torch.zeros(shape[:2], dtype=torch.long, device=device)
+        device, self._shape = policy.device, request.uniforms.shape
+        self.uniforms = request.uniforms.to(device).flatten(0, 1)  # [B, T]
+        self.tokens = torch.full(self.uniforms.shape, policy.pad_token_id, dtype=torch.long, device=device)
+        self.logprobs = torch.zeros(self.uniforms.shape, dtype=torch.float32, device=device)
+        self.finished = torch.zeros(len(self.uniforms), dtype=torch.bool, device=device)
+        self.latest = torch.zeros(self._shape[:2], dtype=torch.long, device=device)  # of the grid
         self.column = torch.zeros(1, dtype=torch.long, device=device)
         self.eos = torch.tensor(policy.eos_token_ids, device=device)
-        self._row_index = torch.arange(shape[0], device=device)  # of each remaining row among the U at the start
-        self._removed: list[tuple[Tensor, Tensor, Tensor]] = []  # row indices, tokens, log-probabilities
+        #: Of the completions that are drawn: their numbers among the B, their places in the grid, and their noise.
+        self.drawn = torch.arange(len(self.uniforms), device=device)
+        self.places = self.drawn
+        self.noise = self.uniforms
 
     def draw(self, hidden: Tensor) -> None:
-        """Draw the next token of each completion from its hidden state [U, C, H]; ended ones get padding."""
-        uniforms = self.uniforms.index_select(-1, self.column)
-        tokens, logprobs = draw(self.policy.logits(hidden.flatten(0, 1)), uniforms.flatten(), self.sampling)
-        self.latest.copy_(tokens.view_as(self.finished).masked_fill(self.finished, self.policy.pad_token_id))
-        self.tokens.index_copy_(-1, self.column, self.latest[..., None])
-        logprobs = logprobs.view_as(self.finished).masked_fill(self.finished, 0.0)
-        self.logprobs.index_copy_(-1, self.column, logprobs[..., None])
-        self.finished.logical_or_((self.latest[..., None] == self.eos).any(-1))
+        """Draw the next token of each completion from the grid's hidden states [U, C, H]; ended ones get padding."""
+        logits = self.policy.logits(hidden.flatten(0, 1).index_select(0, self.places))
+        tokens, logprobs = draw(logits, self.noise.index_select(-1, self.column)[:, 0], self.sampling)
+        has_ended = self.finished.index_select(0, self.drawn)
+        tokens = tokens.masked_fill(has_ended, self.policy.pad_token_id)
+        self.latest.view(-1).index_copy_(0, self.places, tokens)
+        self.tokens.index_put_((self.drawn, self.column), tokens)
+        self.logprobs.index_put_((self.drawn, self.column), logprobs.masked_fill(has_ended, 0.0))
+        has_ended |= (tokens[:, None] == self.eos).any(-1)
+        self.finished.index_copy_(0, self.drawn, has_ended)
         self.column.add_(1)
 
-    def unfinished_rows(self) -> list[int]:
-        """Rows with a completion that has not ended; the host waits for the device here."""
-        return [row for row, done in enumerate(self.finished.all(-1).tolist()) if not done]
+    def living(self) -> list[int]:
+        """Which of the completions that are drawn have not ended, by their order; the host waits for the device."""
+        ended = self.finished.index_select(0, self.drawn).tolist()
+        return [number for number, has_ended in enumerate(ended) if not has_ended]
 
-    def keep(self, rows: list[int]) -> None:
-        """Continue with these rows only, in this order; :meth:`result` still returns the tokens of the others."""
-        self._removed.append((self._row_index, self.tokens, self.logprobs))
-        index = torch.tensor(rows, device=self.tokens.device)
-        for name in ("_row_index", "uniforms", "tokens", "logprobs", "finished", "latest"):
-            setattr(self, name, getattr(self, name)[index])
+    def keep(self, living: list[int]) -> None:
+        """Draw these of the completions that are drawn only."""
+        index = torch.tensor(living, device=self.tokens.device)
+        self.drawn, self.places = self.drawn[index], self.places[index]
+        self.noise = self.uniforms[self.drawn]
+
+    def move(self, slots: Tensor, places: Sequence[int]) -> None:
+        """Follow a change of the grid: places ``slots`` [U', C'] stay, and those drawn are at ``places`` among them."""
+        self.latest = self.latest.view(-1)[slots]
+        self.places = torch.tensor(places, device=slots.device)
 
     def result(self) -> tuple[Tensor, Tensor]:
-        """Tokens [U, C, T'] and log-probabilities [U, C, T'] of all rows, T' the longest completion's length.
+        """Tokens [U, C, T'] and log-probabilities [U, C, T'], T' the longest completion's length.
 
         What was drawn after every completion had ended is cut off: it depends on the interval of the stop checks.
         """
-        (_, tokens, logprobs), *later = [*self._removed, (self._row_index, self.tokens, self.logprobs)]
-        for rows, later_tokens, later_logprobs in later:
-            tokens[rows], logprobs[rows] = later_tokens, later_logprobs
-        is_end = (tokens[..., None] == self.eos).any(-1)
+        is_end = (self.tokens[..., None] == self.eos).any(-1)
         has_ended_before = is_end.cumsum(-1) - is_end.long() > 0
         num_drawn = int(self.column)
         longest = int((~has_ended_before[..., :num_drawn]).sum(-1).amax())
-        return tokens[..., :longest], logprobs[..., :longest]
+        tokens, logprobs = (part.view(self._shape)[..., :longest] for part in (self.tokens, self.logprobs))
+        return tokens, logprobs
 
 
 class Decoder(ABC):
     """Feeds the latest tokens of ``state`` to the model and draws the next ones; the first are drawn already."""
 
-    def __init__(self, state: DecodeState, num_rows: int) -> None:
-        self.state = state
-        self.num_rows = num_rows
+    #: Completions that have ended are drawn no longer, whether they leave the grid or not.
+    drops_at_once = True
+
+    def __init__(self, policy: "VLMPolicy", request: DecodeRequest, position: Tensor) -> None:
+        self.policy = policy
+        self.state = DecodeState(policy, request)
+        self.num_rows, self.num_places = request.uniforms.shape[:2]  # of the grid
+        self.position = position  # [U] rotary position of the next token
+        self._places = list(range(self.num_rows * self.num_places))  # of the completions that are drawn
 
     @abstractmethod
     def step(self) -> None:
         """One more token for every completion."""
 
     @abstractmethod
-    def _select(self, rows: list[int]) -> None:
-        """Leave all rows but these out of the batch, in this order."""
+    def _select(self, slots: Tensor) -> None:
+        """Leave all places but ``slots`` [U', C'] out of the grid, each named by row * C + column."""
 
     def is_worthwhile(self, num_kept: int, num_steps: int) -> bool:
-        """Whether to continue with fewer rows for the remaining steps.
+        """Whether to continue with fewer places for the remaining steps.
 
-        Filling a gap reads a row and writes it; a step without the row saves one reading and the row's computation.
+        What stays is copied once, which takes about as long as a step; a step is shorter by what has left.
         """
-        return num_kept < self.num_rows and num_steps > 1
+        return (self.num_rows * self.num_places - num_kept) * num_steps > num_kept
 
-    def keep(self, rows: list[int]) -> None:
-        """Continue with these rows only."""
-        order = filled_from_the_end(rows)
-        self._select(order)
-        self.state.keep(order)
-        self.num_rows = len(order)
+    def leave(self, num_steps: int) -> bool:
+        """Let completions that have ended leave before ``num_steps`` more; False if none goes on."""
+        living = self.state.living()
+        if not living or len(living) == len(self._places):
+            return bool(living)
+        places = [self._places[number] for number in living]
+        slots = compacted(places, self.num_places)
+        leaves = self.is_worthwhile(len(slots) * len(slots[0]), num_steps)
+        if leaves or self.drops_at_once:
+            self._places = places
+            self.state.keep(living)
+        if leaves:
+            self._move(slots)
+        return True
+
+    def _move(self, slots: list[list[int]]) -> None:
+        new_places = {place: number for number, place in enumerate(place for row in slots for place in row)}
+        index = torch.tensor(slots, device=self.position.device)
+        self._select(index)
+        self.position = self.position[index[:, 0] // self.num_places]
+        self._places = [new_places[place] for place in self._places]
+        self.state.move(index, self._places)
+        self.num_rows, self.num_places = index.shape
+
+
+def compacted(places: Sequence[int], num_places: int) -> list[list[int]]:
+    """Rows of the smallest grid that holds these places, of rows with ``num_places``.
+
+    Rows without any leave; where a row has fewer than the longest, places of it that are not asked for fill it up.
+    """
+    rows = defaultdict(list)
+    for place in places:
+        rows[place // num_places].append(place)
+    longest = max(map(len, rows.values()))
+    grid = []
+    for number, kept in rows.items():
+        others = (place for place in range(number * num_places, (number + 1) * num_places) if place not in kept)
+        grid.append([*kept, *(next(others) for _ in range(longest - len(kept)))])
+    return grid
 
 
 def decode(decoder: Decoder, request: DecodeRequest) -> tuple[Tensor, Tensor]:
@@ -128,50 +175,41 @@ def decode(decoder: Decoder, request: DecodeRequest) -> tuple[Tensor, Tensor]:
     """
     num_steps = request.uniforms.shape[-1] - 1
     for done in range(num_steps):
-        if (done + 1) % request.check_every == 0:
-            rows = decoder.state.unfinished_rows()
-            if not rows:
-                break
-            if decoder.is_worthwhile(len(rows), num_steps - done):
-                decoder.keep(rows)
+        if (done + 1) % request.check_every == 0 and not decoder.leave(num_steps - done):
+            break
         decoder.step()
     return decoder.state.result()
 
 
-class EagerDecoder(Decoder):
-    """The plain loop on any device; masks and keys grow with every token, so that no empty column is computed.
+class SharedDecoder(Decoder):
+    """Completions read their prompt's keys once for all, and their own.
 
     Args:
         policy: The policy, inside its ``evaluating()``.
-        encoded: U prompts, whose completions stay in the prompt's row.
+        encoded: U prompts.
         request: Noise [U, C, T] and sampling.
+        is_fixed: No tensor moves or changes its shape from step to step, so that a CUDA graph can hold one; otherwise
+            columns that are still empty are not computed with.
     """
 
-    def __init__(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> None:
-        num_rows, num_completions, num_tokens = request.uniforms.shape
-        num_steps = num_tokens - 1  # nothing follows the last token
-        hidden, self.cache = policy.prefill(encoded, room=num_steps * num_completions)
-        super().__init__(DecodeState(policy, request), num_rows)
-        self.policy = policy
-        self.allowed = decode_mask(encoded.prompts.prompt_mask, num_completions, num_steps)
-        self.position = encoded.prompts.next_position
-        self.num_columns = encoded.prompts.input_ids.shape[1]
-        self.state.draw(hidden[:, None].expand(-1, num_completions, -1))
+    def __init__(
+        self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest, *, is_fixed: bool = False
+    ) -> None:
+        super().__init__(policy, request, encoded.prompts.next_position.clone())
+        hidden, self.cache = policy.prefill(encoded)
+        self.cache.open(self.num_places, request.uniforms.shape[-1] - 1, is_fixed=is_fixed)  # the last token is not fed
+        self.state.draw(hidden[:, None].expand(-1, self.num_places, -1))
 
     def step(self) -> None:
-        """One more token for every completion."""
-        tokens = self.state.latest
-        self.num_columns += tokens.shape[1]
-        allowed = self.allowed[..., : self.num_columns]
-        self.state.draw(self.policy.decode_step(tokens, self.position, allowed, self.cache))
-        self.position = self.position + 1
+        """One more token for every completion, the same operations on the same memory every time if it is fixed."""
+        self.state.draw(self.policy.decode_step(self.state.latest, self.position, self.cache))
+        self.position.add_(1)
 
-    def _select(self, rows: list[int]) -> None:
-        keep_rows(self.cache, rows)
-        self.allowed, self.position = self.allowed[rows], self.position[rows]
+    def _select(self, slots: Tensor) -> None:
+        self.cache.keep(slots)
 
 
-class IndependentDecoder(Decoder):
+class SeparateDecoder(Decoder):
     """Decodes one prompt with a row for each completion, for models that cannot share a prompt.
 
     It uses transformers' own cache: no padding, no mask.
@@ -183,18 +221,14 @@ class IndependentDecoder(Decoder):
     """
 
     def __init__(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> None:
-        num_rows = len(request.uniforms)
-        hidden, self.cache = policy.prefill_alone(encoded, num_rows)
-        super().__init__(DecodeState(policy, request), num_rows)
-        self.policy = policy
-        self.position = encoded.prompts.next_position.expand(num_rows)
+        super().__init__(policy, request, encoded.prompts.next_position.repeat(len(request.uniforms)))
+        hidden, self.cache = policy.prefill_alone(encoded, self.num_rows)
         self.state.draw(hidden[:, None])
 
     def step(self) -> None:
         """One more token for every completion."""
-        self.state.draw(self.policy.decode_step(self.state.latest, self.position, None, self.cache))
-        self.position = self.position + 1
+        self.state.draw(self.policy.decode_step(self.state.latest, self.position, self.cache))
+        self.position.add_(1)
 
-    def _select(self, rows: list[int]) -> None:
-        keep_rows(self.cache, rows)
-        self.position = self.position[rows]
+    def _select(self, slots: Tensor) -> None:
+        self.cache.reorder_cache(slots[:, 0])

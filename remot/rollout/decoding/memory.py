@@ -25,21 +25,19 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
-    """Memory to decode a prompt of L columns with G completions of T tokens: its cache, mask and rows of logits."""
+    """Memory to decode a prompt of L columns with G completions of T tokens: its cache and rows of logits."""
     total = num_columns + num_completions * max_new_tokens
-    mask = num_completions * total * (1 + footprint.bytes_per_number)
     prefill = num_columns * footprint.block_bytes  # of one block, as nothing is kept
-    return total * footprint.cache_bytes + mask + num_completions * footprint.logits_bytes + prefill
+    return total * footprint.cache_bytes + num_completions * footprint.logits_bytes + prefill
 
 
 def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
-    """Memory of one prompt's packed row in a pass with gradient; arguments as of :func:`decode_bytes`.
+    """Memory of one prompt and its completions in a pass with gradient; arguments as of :func:`decode_bytes`.
 
-    Both the dense mask of SDPA and the copies of the prompt's keys and values that attention in parts makes for each
-    completion are counted: no kernel needs both, and FlexAttention needs neither.
+    Attention copies the prompt's keys and values for each completion, and adds one mask for all completions.
     """
     total = num_columns + num_completions * max_new_tokens
-    mask = total * total * (1 + footprint.bytes_per_number)
+    mask = max_new_tokens * (num_columns + max_new_tokens) * footprint.bytes_per_number
     # Of one token: what all blocks keep, and the keys and values among it.
     activations, cache = footprint.num_layers * footprint.block_bytes, footprint.cache_bytes
     if footprint.recomputes:  # the blocks' inputs and one whole block, with its keys and values

@@ -84,7 +84,8 @@ def external_rollout(
         return rollout
     with policy.evaluating():  # with this process's own packing: others may have nothing to compute
         temperature = request.sampling.temperature
-        own = policy.scored(encoded, rollout.token_ids, policy.packing(encoded), temperature=temperature)
+        shares = policy.shares_prompts(encoded)
+        own = policy.scored(encoded, rollout.token_ids, unknown, shares_prompts=shares, temperature=temperature)
     return replace(rollout, logprobs=torch.where(unknown, own, rollout.logprobs))
 
 

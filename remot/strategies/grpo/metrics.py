@@ -45,11 +45,10 @@ class LogprobMismatch:
     #: By prompt, [3]: sum, count and largest, on the device.
     of_prompts: dict[int, Tensor] = field(default_factory=dict, init=False)
 
-    def update(self, rows: slice, logprobs: Tensor) -> None:
-        """Compare some prompts [P, G, T]; only the first time, as later the weights have moved."""
+    def update(self, rows: slice, logprobs: Tensor, mask: Tensor) -> None:
+        """Compare the tokens under ``mask`` of some prompts [P, G, T]; only once, as later the weights have moved."""
         if rows.start in self.of_prompts:
             return
-        mask = self.rollout.completion_mask[rows]
         gaps = (logprobs - self.rollout.logprobs[rows]).abs().masked_fill(~mask, 0.0).flatten(1)
         sums = torch.stack([gaps.sum(-1), mask.flatten(1).sum(-1).to(gaps), gaps.amax(-1)], dim=-1)
         self.of_prompts.update(zip(range(rows.start, rows.stop), sums, strict=True))

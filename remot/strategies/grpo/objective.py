@@ -8,6 +8,7 @@ from typing import Any
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
+    Entropy,
     GroupAdvantages,
     GRPOLoss,
     ImportanceCorrection,
@@ -21,6 +22,7 @@ from remot.rollout.servers.base import ExternalEngine
 from remot.strategies.counterfactuals.base import Counterfactual
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.grpo.step import StepSettings, prepare_step
+from remot.strategies.grpo.teacher import PrivilegedTeacher
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress
 from remot.structures import PromptBatch
 
@@ -43,12 +45,16 @@ class GRPOObjective(Objective):
         advantages: How completions are compared; z-scores within the group if None.
         mask_truncated: Do not train on completions that were cut off (overlong filtering of DAPO, arXiv 2503.14476).
             They still count in the mean of their group, and as sequences of a ``sequence_mean``.
+        entropy: What the policy's entropy is used for beside the metric ``entropy``, see
+            :class:`remot.losses.Entropy`; None computes none.
         dynamic_sampling: What happens to groups without a difference; None trains on them, with advantage 0.
         correction: Importance weights for completions of an engine whose probabilities differ from the trainer's; None
             takes them as the trainer's own, or bounds the weights of tokens by 2 where there is an ``engine``.
         counterfactuals: Changes the input and has the policy answer again, for rewards that compare the answers, such
             as :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
         engine: The engine that samples, if not the policy itself.
+        teacher: Weighs the tokens of a completion by the policy with the right answer in its prompt; None weighs all
+            tokens of a completion alike.
     """
 
     num_completions: int = 8
@@ -61,10 +67,12 @@ class GRPOObjective(Objective):
     updates_per_rollout: int = 1
     advantages: Advantages | None = None
     mask_truncated: bool = False
+    entropy: Entropy | None = None
     dynamic_sampling: DynamicSampling | None = None
     correction: ImportanceCorrection | None = None
     counterfactuals: Counterfactual | None = None
     engine: ExternalEngine | None = None
+    teacher: PrivilegedTeacher | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
@@ -117,15 +125,18 @@ class GRPOObjective(Objective):
             self.engine.check()
 
     def state_dict(self) -> dict[str, Any]:
-        """What the counterfactuals have learnt."""
-        state = {} if self.counterfactuals is None else self.counterfactuals.state_dict()
-        return {"counterfactuals": state} if state else {}
+        """What the counterfactuals and the comparison have learnt."""
+        parts = {"counterfactuals": self.counterfactuals, "advantages": self.comparison}
+        states = {name: part.state_dict() for name, part in parts.items() if part is not None}
+        return {name: state for name, state in states.items() if state}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Continue from :meth:`state_dict`."""
         learnt = state.get("counterfactuals", state.get("counterparts"))  # as earlier versions called them
         if self.counterfactuals is not None and learnt is not None:
             self.counterfactuals.load_state_dict(learnt)
+        if "advantages" in state:
+            self.comparison.load_state_dict(state["advantages"])
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
@@ -141,8 +152,10 @@ class GRPOObjective(Objective):
             comparison=self.comparison,
             criterion=self.criterion,
             correction=self.importance,
+            entropy=self.entropy,
             dynamic_sampling=self.dynamic_sampling,
             mask_truncated=self.mask_truncated,
+            teacher=self.teacher,
             num_updates=self.updates_per_rollout,
         )
         return prepare_step(settings, policy, batch, address, micro_batch_prompts)

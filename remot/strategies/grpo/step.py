@@ -20,9 +20,20 @@ from torch import Tensor
 
 from remot.distributed import is_distributed, mean_over_processes
 from remot.errors import ConfigError
-from remot.losses import Advantages, GroupAdvantages, GRPOLoss, ImportanceCorrection, PolicyLoss, masked_mean
+from remot.losses import (
+    Advantages,
+    Entropy,
+    GroupAdvantages,
+    GRPOLoss,
+    ImportanceCorrection,
+    PolicyLoss,
+    entropy_bonus,
+    masked_mean,
+    top_entropy_mask,
+)
 from remot.losses.advantages import all_equal
 from remot.losses.aggregate import token_count
+from remot.losses.credit import teacher_credit
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
@@ -34,6 +45,7 @@ from remot.strategies.counterfactuals.base import Counterfactual, questions_with
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
+from remot.strategies.grpo.teacher import PrivilegedTeacher
 from remot.strategies.objective import (
     MicroBatchPrompts,
     PreparedStep,
@@ -42,7 +54,7 @@ from remot.strategies.objective import (
     micro_slices,
     planned_micro_batch,
 )
-from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Rollout
+from remot.structures import LossOutput, PromptBatch, Question, RewardOutput, Rollout, task_of
 
 
 @dataclass(frozen=True)
@@ -59,8 +71,10 @@ class StepSettings:
     comparison: Advantages = field(default_factory=GroupAdvantages)
     criterion: PolicyLoss = field(default_factory=GRPOLoss)
     correction: ImportanceCorrection | None = None  # weights for completions of another engine; None for none
+    entropy: Entropy | None = None  # what it is used for; None computes none
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
+    teacher: PrivilegedTeacher | None = None  # weighs tokens; None weighs those of a completion alike
     num_updates: int = 1  # optimizer updates made from one rollout
 
 
@@ -87,14 +101,20 @@ def prepare_step(
         selection = select(policy, first, address, settings)
     groups, is_kept = selection.groups, selection.is_kept  # is_kept: [P] bool
     # Advantages [K, G] of the K groups that are kept.
-    compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights)
+    tasks = [task_of(question) for question, kept in zip(groups.questions, is_kept.tolist(), strict=True) if kept]
+    compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights, tasks)
     num_columns = groups.encoded.prompts.input_ids.shape[1]
-    size = planned_micro_batch(policy, micro_batch_prompts, num_columns, groups.rollout.token_ids.shape)
+    num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
+    shape = (num_prompts, num_columns, num_completions, num_tokens)
+    size = planned_micro_batch(policy, micro_batch_prompts, shape)
     losses = GroupLosses(settings, policy, selection, compared.advantages, size)
+    if settings.teacher is not None and (strength := settings.teacher.strength_at(address.step)) > 0:
+        losses.take_teacher(settings.teacher, strength)
     return PreparedStep(
         num_updates=settings.num_updates,
         micro_losses=losses,
         micro_batch_prompts=size,
+        shape=shape,
         num_micro_losses=lambda size: len(losses.slices(size)),
         metrics=step_metrics(settings, first, scores, selection),
         samples=scored_samples(batch.questions, first.rollout, scores),
@@ -207,6 +227,7 @@ class GroupLosses:
         self.settings = settings
         self.policy = policy
         self.encoded = selection.groups.encoded
+        self.prompt_ids = [question.prompt_id for question in selection.groups.batch.questions]
         self.rollout = rollout
         of_all = advantages.new_zeros(len(is_kept), advantages.shape[-1])  # [P, G], 0 for the others
         of_all[is_kept] = advantages
@@ -215,6 +236,7 @@ class GroupLosses:
         # The reward of a completion that was cut off does not rate what would have followed.
         self.mask = mask = mask & rollout.finished[..., None] if settings.mask_truncated else mask
         self.micro_batch_prompts = micro_batch_prompts
+        self.scored = self._scored()
         counted = mask[is_kept.to(mask.device)]  # [K, G, T] of the K groups that are kept
         self.num_tokens = mean_over_processes(token_count(counted), mask.device) or 1.0
         normalizer = settings.criterion.normalizer(counted) if len(counted) else 0.0
@@ -225,17 +247,49 @@ class GroupLosses:
         self.reference: dict[int, Tensor] = {}
         self.before: dict[int, Tensor] = {}
         self.mismatch = LogprobMismatch(rollout)
+        self.batch = selection.groups.batch
+        self.credit_of: Callable[[slice, Tensor], Tensor] | None = None
+
+    def take_teacher(self, teacher: PrivilegedTeacher, strength: float) -> None:
+        """Score the completions by a teacher, and weigh their tokens by it."""
+        rows = micro_slices(len(self.encoded), self.micro_batch_prompts)
+        temperature = self.settings.sampling.temperature
+        known = teacher.logprobs(self.policy, self.batch, self.rollout.token_ids, temperature, rows)  # [P, G, T]
+
+        def credit_of(rows: slice, before: Tensor) -> Tensor:
+            mask = self.mask[rows] & ~known[rows].isnan()
+            options = {"strength": strength, "clip": teacher.clip}
+            return teacher_credit(self.advantages[rows], known[rows], before, mask, **options)
+
+        self.credit_of = credit_of
 
     def slices(self, micro_batch_prompts: int) -> list[slice]:
         """The micro-batches, at least one.
 
-        One in which nothing is trained on is passed over, unless there are other processes: all of them must make the
-        same number of backward passes.
+        One in which nothing is scored is passed over, unless there are other processes: all of them must make the same
+        number of backward passes.
         """
         slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
         if is_distributed():
             return slices
-        return [rows for rows in slices if bool(self.mask[rows].any())] or slices[:1]
+        return [rows for rows in slices if bool(self.scored[rows].any())] or slices[:1]
+
+    def _scored(self) -> Tensor:
+        """[P, G, T] bool, True for tokens whose log-probabilities the loss and its gradient depend on.
+
+        Without a KL term that is no token of a group whose advantages are all 0. Several processes score all: they
+        must make the same passes.
+        """
+        if is_distributed():
+            return self.rollout.completion_mask
+        is_plain = (
+            self.settings.correction is None
+            and self.settings.entropy is None
+            and not self.settings.criterion.needs_reference
+        )
+        if is_plain and self.settings.criterion.is_zero_without_advantage:
+            return self.mask & self.advantages.any(-1)[:, None, None]
+        return self.mask
 
     def __call__(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
         """Yields losses of :meth:`slices` that add up to the loss of the batch."""
@@ -247,13 +301,17 @@ class GroupLosses:
         trained = self.policy.train_vision
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
         mask = self.mask[rows]  # [p, G, T]
-        logprobs = self._logprobs(encoded, rows)  # [p, G, T] with gradient
-        self.mismatch.update(rows, logprobs.detach())
+        logprobs, entropies = self._with_entropies(encoded, rows)  # [p, G, T] each, with gradient
+        self.mismatch.update(rows, logprobs.detach(), self.scored[rows])
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
         before = _of_rows(self.before, rows, logprobs.detach)  # [p, G, T]
         correction = self.settings.correction
         importance = None if correction is None else correction(before, self.rollout.logprobs[rows], mask)
+        weights = None if importance is None else importance.weights
+        if self.credit_of is not None:
+            credit = self.credit_of(rows, before)  # [p, G, T]
+            weights = credit if weights is None else weights * credit
         output = self.settings.criterion(
             logprobs,
             before,
@@ -261,8 +319,10 @@ class GroupLosses:
             self.advantages[rows],
             mask,
             normalizer=self.normalizer,
-            weights=None if importance is None else importance.weights,
+            weights=self._weights(weights, entropies, mask),
         )
+        if entropies is not None:
+            output = self._with_bonus(output, entropies, mask)
         if importance is None:
             return output
         values = {
@@ -277,8 +337,39 @@ class GroupLosses:
         """[p, G, T] log-probabilities of the policy or of the reference."""
         temperature = self.settings.sampling.temperature
         return self.policy.completion_logprobs(
-            encoded, self.rollout.token_ids[rows], temperature=temperature, use_reference=use_reference
+            encoded,
+            self.rollout.token_ids[rows],
+            self.scored[rows],
+            temperature=temperature,
+            use_reference=use_reference,
         )
+
+    def _with_entropies(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None]:
+        """[p, G, T] log-probabilities of the policy, and its entropies if they are used."""
+        if self.settings.entropy is None:
+            return self._logprobs(encoded, rows), None
+        temperature = self.settings.sampling.temperature
+        return self.policy.scored_with_entropies(
+            encoded, self.rollout.token_ids[rows], self.rollout.completion_mask[rows], temperature=temperature
+        )
+
+    def _weights(self, importance: Tensor | None, entropies: Tensor | None, mask: Tensor) -> Tensor | None:
+        """[p, G, T] what the objective of each token is multiplied with; None for 1."""
+        entropy = self.settings.entropy
+        if entropies is None or entropy is None or entropy.top_share == 1:
+            return importance
+        kept = top_entropy_mask(entropies.detach(), mask, entropy.top_share).to(entropies.dtype)
+        return kept if importance is None else importance * kept
+
+    def _with_bonus(self, output: LossOutput, entropies: Tensor, mask: Tensor) -> LossOutput:
+        """The loss with the bonus for entropy, and the mean entropy of a token as a metric."""
+        assert self.settings.entropy is not None
+        metrics = {**output.metrics, "entropy": float(masked_mean(entropies.detach(), mask, self.num_tokens))}
+        bonus = self.settings.entropy.bonus
+        if not bonus:
+            return replace(output, metrics=metrics)
+        added = entropy_bonus(entropies, mask, bonus, self.settings.criterion.aggregation, self.normalizer)
+        return replace(output, loss=output.loss + added, metrics=metrics)
 
     def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
         """[p, G, T] log-probabilities of the reference; None if the loss needs none."""

@@ -99,6 +99,15 @@ def test_a_thought_that_was_cut_off_stays_open(content, reason, text):
     assert read_reply(answer, 100, joins_reasoning=True).text == text
 
 
+def test_a_turn_that_ended_within_a_thought_leaves_it_open():
+    """`transformers serve` puts such a reply into the reasoning, with the token that ended it."""
+    message = {"role": "assistant", "content": "", "reasoning_content": "it rose</answer><|im_end|>"}
+    choices = {"choices": [{"message": message, "finish_reason": "stop"}]}
+    with serving(lambda *_: (200, choices, {})) as (url, _):
+        (one,) = endpoint(url).answer(make_batch(1), AnswerSettings(GREEDY, 9))
+    assert one.text == "<think>it rose</answer>"
+
+
 def test_a_reply_at_its_limit_is_cut_off_and_reasoning_is_joined():
     message = {"role": "assistant", "content": "B", "reasoning_content": "it rose"}
     choices = {"choices": [{"message": message, "finish_reason": "length"}]}

@@ -5,11 +5,10 @@ import logging
 import pytest
 import torch
 
+from remot.errors import ConfigError
 from remot.models import QLoRA
 from remot.models.packing import selection as sharing_module
-from remot.models.packing.attention import RowMask
 from remot.models.packing.forward import separate_rows
-from remot.models.packing.selection import SEPARATE
 from tests.models.test_parity import LOGPROB_TOLERANCE, largest_gap, naive_batch
 from tests.rollout.decoding.test_engine import real_tokens, roll_out, talkative
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions, select
@@ -25,7 +24,7 @@ def warnings_of(caplog):
 
 
 def ignoring_masks(policy):
-    """An attention that is causal whatever mask it is given, as a kernel that takes none would be.
+    """An attention that is causal whatever it is asked for, as a kernel of its own would be.
 
     A single token looks at everything that is there, so a decode step with a row for each completion is right.
     """
@@ -33,7 +32,7 @@ def ignoring_masks(policy):
         real = layer.self_attn.forward
 
         def forward(*arguments, real=real, **settings):
-            settings["attention_mask"] = None
+            settings |= {"attention_mask": None, "row_layout": None, "shared_cache": None}
             return real(*arguments, **settings)
 
         layer.self_attn.forward = forward
@@ -51,15 +50,15 @@ def carrying_a_state(policy):
     return policy
 
 
-def refusing_masks(policy):
-    """A model that says that it takes no such mask."""
+def refusing_layouts(policy):
+    """A model whose attention takes nothing that it does not know."""
     model, real = policy.core.model.language_model, policy.core.model.language_model.forward
 
-    def forward(*arguments, attention_mask=None, **settings):
-        if attention_mask is not None:
-            msg = "attention_mask must have two dimensions\nand more words"
+    def forward(*arguments, **settings):
+        if "row_layout" in settings:
+            msg = "unexpected row_layout\nand more words"
             raise ValueError(msg)
-        return real(*arguments, attention_mask=None, **settings)
+        return real(*arguments, **settings)
 
     model.forward = forward
     return policy
@@ -70,7 +69,7 @@ def giving_nan(policy):
     model = policy.core.model.language_model
 
     def forward(_module, _arguments, settings, output):
-        if settings["attention_mask"] is not None:
+        if "row_layout" in settings:
             output.last_hidden_state.fill_(torch.nan)
 
     model.register_forward_hook(forward, with_kwargs=True)
@@ -82,7 +81,7 @@ def giving_nan(policy):
 def test_a_matching_model_shares_prompts_without_a_warning(caplog, family, num_prompts):
     policy = automatic(family)
     with caplog.at_level(logging.WARNING):
-        assert policy.packing(encode(policy, make_batch(num_prompts))).shares_prompt
+        assert policy.shares_prompts(encode(policy, make_batch(num_prompts)))
     assert warnings_of(caplog) == []
 
 
@@ -95,7 +94,7 @@ def test_four_bit_weights_are_compared_as_precisely_as_they_compute(caplog, monk
     real = sharing_module._decoded
     monkeypatch.setattr(sharing_module, "_decoded", lambda *arguments: real(*arguments) + 1e-3)
     with caplog.at_level(logging.WARNING):
-        assert policy.packing(encoded).shares_prompt is shares
+        assert policy.shares_prompts(encoded) is shares
     assert all("the decode loop are off by 0.001" in said for said in warnings_of(caplog))
     assert bool(warnings_of(caplog)) is not shares
 
@@ -105,7 +104,7 @@ def test_four_bit_weights_are_compared_as_precisely_as_they_compute(caplog, monk
     [
         (ignoring_masks, "the scoring pass are off by"),
         (carrying_a_state, "the scoring pass are off by"),
-        (refusing_masks, "ValueError: attention_mask must have two dimensions)"),
+        (refusing_layouts, "ValueError: unexpected row_layout)"),
         (giving_nan, "off by nan"),
     ],
 )
@@ -113,38 +112,21 @@ def test_a_model_that_does_not_is_found_out(caplog, broken, reason):
     policy = broken(automatic())
     encoded = encode(policy, make_batch(2))
     with caplog.at_level(logging.WARNING):
-        assert policy.packing(encoded) == SEPARATE
-        assert policy.packing(encoded) == SEPARATE
-    first, second = warnings_of(caplog)
-    assert first.startswith("qwen3_vl-0: prompt and completions apart are not computed as one by one")
-    assert second.startswith("qwen3_vl-0: completions that share their prompt")
-    assert reason in second
+        assert policy.shares_prompts(encoded) is False
+        assert policy.shares_prompts(encoded) is False
+    (said,) = warnings_of(caplog)
+    assert said.startswith("qwen3_vl-0: completions that share their prompt are not computed as one by one")
+    assert reason in said
 
 
 def test_a_decode_loop_that_differs_is_found_out(caplog, monkeypatch):
-    """The scoring pass is right, the shared cache is not: a step that sees the other completions' tokens."""
+    """The scoring pass is right, the shared cache is not: a step that takes another completion's token."""
     policy = automatic()
     real = policy.decode_step
-    monkeypatch.setattr(
-        policy, "decode_step", lambda ids, position, allowed, cache: real(ids, position, allowed | True, cache)
-    )
+    monkeypatch.setattr(policy, "decode_step", lambda ids, position, cache: real(ids.flip(1), position, cache))
     with caplog.at_level(logging.WARNING):
-        assert policy.packing(encode(policy, make_batch(2))) == SEPARATE
+        assert policy.shares_prompts(encode(policy, make_batch(2))) is False
     assert "the decode loop are off by" in caplog.text
-
-
-def test_blocks_that_fail_leave_the_dense_mask(caplog, monkeypatch):
-    def fails(*_, **__):
-        msg = "no kernel for this GPU"
-        raise RuntimeError(msg)
-
-    monkeypatch.setattr("remot.models.packing.attention.flex_attention", fails)
-    policy = automatic(attention="flex")
-    with caplog.at_level(logging.WARNING):
-        packing = policy.packing(encode(policy, make_batch(2)))
-    assert packing.shares_prompt
-    assert packing.row_mask is RowMask.DENSE
-    assert "FlexAttention's blocks are not computed as one by one (RuntimeError: no kernel" in caplog.text
 
 
 def test_memory_that_runs_out_is_not_taken_for_a_broken_model(monkeypatch):
@@ -155,7 +137,7 @@ def test_memory_that_runs_out_is_not_taken_for_a_broken_model(monkeypatch):
     encoded = encode(policy, make_batch(2))
     monkeypatch.setattr(policy, "prefill", fails)
     with pytest.raises(torch.OutOfMemoryError):
-        policy.packing(encoded)
+        policy.shares_prompts(encoded)
 
 
 @pytest.mark.parametrize("sharing", ["on", "off"])
@@ -163,7 +145,17 @@ def test_what_is_set_is_not_compared(monkeypatch, sharing):
     policy = make_lora_policy(prefix_sharing=sharing)
     encoded = encode(policy, make_batch(2))
     monkeypatch.setattr(policy, "scored", lambda *_, **__: pytest.fail("compared"))
-    assert policy.packing(encoded).shares_prompt == (sharing == "on")
+    assert policy.shares_prompts(encoded) == (sharing == "on")
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_kernels_of_transformers_share_nothing(caplog, attention):
+    policy = make_lora_policy(prefix_sharing="auto", attention=attention)
+    with caplog.at_level(logging.WARNING):
+        assert not policy.shares_prompts(encode(policy, make_batch(1)))
+    assert f"attention: {attention} shares no prompt" in caplog.text
+    with pytest.raises(ConfigError, match=f"prefix_sharing: on .* attention: {attention}"):
+        make_lora_policy(prefix_sharing="on", attention=attention)
 
 
 def test_the_comparison_leaves_no_gradient_and_the_mode_as_it_was():
@@ -175,7 +167,7 @@ def test_the_comparison_leaves_no_gradient_and_the_mode_as_it_was():
     assert all(p.grad is not None for p in policy.trainable_parameters())
 
 
-@pytest.mark.parametrize("broken", [ignoring_masks, carrying_a_state, refusing_masks])
+@pytest.mark.parametrize("broken", [ignoring_masks, carrying_a_state, refusing_layouts])
 def test_a_broken_model_is_scored_as_transformers_scores_it(broken):
     """With each completion behind a copy of its prompt the model computes what it always does."""
     policy, batch = broken(automatic()), make_batch(3)
@@ -212,7 +204,7 @@ def test_the_same_completions_whether_prompts_are_shared_or_not(family):
         assert torch.equal(rollout.token_ids, shared.token_ids)
         assert rollout.texts == shared.texts
         assert largest_gap(rollout.logprobs, shared.logprobs) < LOGPROB_TOLERANCE
-    assert not off.packing(encode(off, batch)).shares_prompt
+    assert not off.shares_prompts(encode(off, batch))
 
 
 def test_a_broken_model_falls_back_to_unpacked_results():
@@ -223,7 +215,7 @@ def test_a_broken_model_falls_back_to_unpacked_results():
         policy = ignoring_masks(talkative(prefix_sharing=sharing))
         rollout = roll_out(policy, batch)
         with torch.no_grad():
-            scored = policy.scored(encode(policy, batch), rollout.token_ids, SEPARATE)
+            scored = policy.scored(encode(policy, batch), rollout.token_ids, shares_prompts=False)
         gaps[sharing] = largest_gap(scored[rollout.completion_mask], rollout.logprobs[rollout.completion_mask])
     assert gaps["auto"] < LOGPROB_TOLERANCE
     assert gaps["on"] > 100 * LOGPROB_TOLERANCE

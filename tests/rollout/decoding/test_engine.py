@@ -178,7 +178,10 @@ def test_rollout_leaves_mode_and_gradients_alone_and_does_not_depend_on_them():
     assert all(parameter.grad is None for parameter in policy.parameters())
 
 
-def test_eager_attention_decodes_the_same():
+def test_kernels_of_transformers_decode_the_same():
     batch = make_batch(2)
-    one, other = (roll_out(make_policy(attention=attention), batch) for attention in ("sdpa", "eager"))
-    assert torch.equal(one.token_ids, other.token_ids)
+    ours, *others = (
+        roll_out(make_policy(attention=attention, prefix_sharing="auto"), batch)
+        for attention in ("auto", "sdpa", "eager")
+    )
+    assert all(torch.equal(ours.token_ids, other.token_ids) for other in others)

@@ -2,15 +2,15 @@
 
 import itertools
 import logging
+from functools import partial
 
 import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.models.packing.kv_cache import filled_from_the_end, fix_columns, keep_rows, preallocated_cache
-from remot.rollout.decoding.cuda_graph import COLUMN_MULTIPLE, GraphDecoder, StaticDecoder
+from remot.rollout.decoding.cuda_graph import GraphDecoder
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings, generate
-from remot.rollout.decoding.loop import DecodeRequest, EagerDecoder, decode
+from remot.rollout.decoding.loop import DecodeRequest, SharedDecoder, compacted, decode
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, uniform_noise
 from tests.rollout.decoding.test_engine import talkative
 from tests.tiny import FAMILIES, encode, make_batch
@@ -69,11 +69,11 @@ def test_how_often_one_looks_changes_nothing(family, check_every):
 def test_decoding_looks_only_now_and_then(monkeypatch):
     """Ten tokens and a look at every fourth: two looks, before the fourth and the eighth step."""
     looks = []
-    real = EagerDecoder.step
+    real = SharedDecoder.step
     policy, batch = talkative(end=-60.0), make_batch(2)
-    monkeypatch.setattr(EagerDecoder, "step", lambda self: (looks.append("step"), real(self)))
-    unfinished = "remot.rollout.decoding.loop.DecodeState.unfinished_rows"
-    monkeypatch.setattr(unfinished, lambda _: (looks.append("look"), [0, 1])[1])
+    monkeypatch.setattr(SharedDecoder, "step", lambda self: (looks.append("step"), real(self)))
+    living = "remot.rollout.decoding.loop.DecodeState.living"
+    monkeypatch.setattr(living, lambda _: (looks.append("look"), list(range(6)))[1])
     roll_out(policy, batch, check_every=4)
     assert looks == ["step"] * 3 + ["look"] + ["step"] * 4 + ["look"] + ["step"] * 2
 
@@ -87,54 +87,72 @@ def test_all_ended_at_once_costs_the_steps_up_to_the_next_look():
     assert len(calls) == 1 + 3  # the prefill and the steps before the first look
 
 
-# -- rows that leave -----------------------------------------------------------------------------------------------
+# -- completions that leave ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("kept", "order"), [([0, 3, 4], [0, 4, 3]), ([1], [1]), ([0, 1], [0, 1]), ([2, 3], [3, 2]), ([], [])]
+    ("places", "grid"),
+    [
+        ([0, 1, 2, 3, 4, 5], [[0, 1, 2], [3, 4, 5]]),
+        ([1, 2, 3, 5], [[1, 2], [3, 5]]),
+        ([4], [[4]]),
+        ([0, 2, 4], [[0, 2], [4, 3]]),  # place 3 has ended and fills the row up
+        ([0, 1, 2, 5], [[0, 1, 2], [5, 3, 4]]),
+    ],
 )
-def test_gaps_are_filled_from_the_end(kept, order):
-    assert filled_from_the_end(kept) == order
+def test_the_smallest_grid_of_rows_of_three(places, grid):
+    assert compacted(places, 3) == grid
 
 
-def test_a_row_that_stays_moves_at_most_once_and_never_up():
-    for number in range(2**7):
-        kept = [row for row in range(7) if number >> row & 1]
-        order = filled_from_the_end(kept)
-        assert sorted(order) == kept
-        assert all(row >= place for place, row in enumerate(order))
-        assert sum(row != place for place, row in enumerate(order)) <= 7 - len(kept)
+KINDS = {"growing": SharedDecoder, "fixed": partial(SharedDecoder, is_fixed=True)}
 
 
-def test_kept_rows_of_a_cache_stay_in_its_buffer():
-    """Rows 0, 4, 3 of five; the next update goes behind them."""
-    cache, states = preallocated_cache(1, room=2), torch.randn(5, 2, 3, 4)
-    keys, _ = cache.update(states.clone(), states + 1, 0)
-    address = keys.data_ptr()
-    keep_rows(cache, [0, 4, 3])
-    assert torch.equal(cache.layers[0].keys, states[[0, 4, 3]])
-    new = torch.randn(3, 2, 1, 4)
-    keys, values = cache.update(new, new + 1, 0)
-    assert keys.data_ptr() == address
-    assert torch.equal(keys, torch.cat([states[[0, 4, 3]], new], dim=2))
-    assert torch.equal(values, keys + 1)
+@pytest.fixture
+def leaving_at_once(monkeypatch):
+    """The grid is made smaller whenever it can be."""
+    monkeypatch.setattr(SharedDecoder, "is_worthwhile", lambda self, kept, _: kept < self.num_rows * self.num_places)
 
 
-@pytest.mark.parametrize("kind", [EagerDecoder, StaticDecoder])
-def test_finished_prompts_are_no_longer_computed(kind):
-    policy, batch = varied_batch_and_policy()
-    rows = []
+@pytest.mark.usefixtures("leaving_at_once")
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_what_has_ended_is_no_longer_computed(kind):
+    """The grid is the smallest that holds what is open, and the output layer computes what is open alone."""
+    policy, batch = talkative(end=6.0), make_batch(5)
+    grids, logits = [], []
     policy.core.model.language_model.register_forward_pre_hook(
-        lambda *passed: rows.append(passed[-1]["inputs_embeds"].shape[0]), with_kwargs=True
+        lambda *passed: grids.append(tuple(passed[-1]["inputs_embeds"].shape[:2])), with_kwargs=True
     )
-    tokens, _, steps = run_steps(kind, policy, batch)
+    policy.core.lm_head.register_forward_pre_hook(lambda *passed: logits.append(len(passed[1][0])))
+    tokens, _, _ = run_steps(kind, policy, batch)
     is_end = torch.isin(tokens, torch.tensor(policy.eos_token_ids))
-    last = torch.where(is_end.any(-1), is_end.int().argmax(-1), NUM_TOKENS).amax(-1)  # [P] column of each prompt's end
-    wanted = [int((last >= t).sum()) for t in range(1, NUM_TOKENS)]  # still open when token t is drawn
-    wanted = [number for number in wanted[:-1] if number > 0] + ([rows[-1]] if wanted[-1] else [])
-    assert rows[1:] == wanted
-    assert len(set(rows)) > 2
-    assert steps.num_rows == rows[-1]
+    last = torch.where(is_end.any(-1), is_end.int().argmax(-1), NUM_TOKENS)  # [P, G] column of each completion's end
+    is_open = [last >= t for t in range(1, tokens.shape[-1])]  # when token t is drawn
+    assert logits == [15, *(int(one.sum()) for one in is_open)]
+    assert grids[1:] == [(int(one.any(-1).sum()), int(one.sum(-1).amax())) for one in is_open]
+    assert len(set(grids[1:])) > 2
+
+
+@pytest.mark.usefixtures("leaving_at_once")
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("kind", KINDS.values(), ids=KINDS)
+def test_one_completion_and_early_ends(family, kind):
+    """Against a loop in which nothing leaves."""
+    policy, batch = varied_batch_and_policy(family)
+    for num_completions in (1, 4):
+        tokens, logprobs, steps = run_steps(kind, policy, batch, num_completions=num_completions)
+        wanted, wanted_logprobs, whole = run_steps(kind, policy, batch, num_completions=num_completions, check_every=99)
+        assert torch.equal(tokens, wanted)
+        assert (logprobs - wanted_logprobs).abs().max() < 1e-5
+        assert steps.num_rows * steps.num_places < whole.num_rows * whole.num_places == 5 * num_completions
+
+
+@pytest.mark.parametrize(("num_kept", "num_steps", "is_worthwhile"), [(3, 3, False), (3, 4, True), (4, 99, False)])
+def test_a_smaller_grid_has_to_make_up_for_its_copy(num_kept, num_steps, is_worthwhile):
+    """Of four places three stay: three are copied, and each step is one shorter."""
+    policy, batch = talkative(), make_batch(1)
+    with policy.evaluating():
+        decoder = SharedDecoder(policy, encode(policy, batch), DecodeRequest(noise(batch, 4), PLAIN, 1))
+    assert decoder.is_worthwhile(num_kept, num_steps) is is_worthwhile
 
 
 # -- parts ---------------------------------------------------------------------------------------------------------
@@ -155,11 +173,11 @@ class LimitedMemory:
         self.asked = []
         real = policy.prefill
 
-        def prefill(encoded, room=0):
+        def prefill(encoded):
             self.asked.append(len(encoded))
             if len(encoded) > most_rows:
                 raise torch.OutOfMemoryError("CUDA out of memory (simulated)")
-            return real(encoded, room)
+            return real(encoded)
 
         policy.prefill = prefill
 
@@ -202,8 +220,8 @@ def test_what_does_not_fit_at_half_is_an_error(num_prompts, asked):
 def test_fixed_buffers_draw_what_the_plain_loop_draws(family, sampling, check_every):
     """The very function that a CUDA graph records, run step by step here."""
     policy, batch = varied_batch_and_policy(family)
-    tokens, logprobs, _ = run_steps(StaticDecoder, policy, batch, sampling, check_every)
-    wanted, wanted_logprobs, _ = run_steps(EagerDecoder, policy, batch, sampling)
+    tokens, logprobs, _ = run_steps(KINDS["fixed"], policy, batch, sampling, check_every)
+    wanted, wanted_logprobs, _ = run_steps(SharedDecoder, policy, batch, sampling)
     assert torch.equal(tokens, wanted)
     assert (logprobs - wanted_logprobs).abs().max() < 1e-5
 
@@ -211,21 +229,22 @@ def test_fixed_buffers_draw_what_the_plain_loop_draws(family, sampling, check_ev
 class Replay:
     """Stands for a CUDA graph: what it was recorded with is done again at the addresses of that time."""
 
-    def __init__(self, fixed):
-        self.fixed = fixed
-        self.addresses = addresses_of(fixed)
+    def __init__(self, decoder):
+        self.decoder = decoder
+        self.addresses = addresses_of(decoder)
 
     def replay(self):
-        assert addresses_of(self.fixed) == self.addresses
-        self.fixed.step()
+        assert addresses_of(self.decoder) == self.addresses
+        SharedDecoder.step(self.decoder)
 
 
-def addresses_of(fixed):
+def addresses_of(decoder):
     """Where everything lies that lives from step to step."""
-    state = fixed.state
-    parts = [fixed.columns, fixed.position, fixed.own, fixed.allowed]
-    parts += [state.uniforms, state.tokens, state.logprobs, state.finished, state.latest, state.column]
-    parts += [part for layer in fixed.cache.layers for part in (layer.keys, layer.values)]
+    state, cache = decoder.state, decoder.cache
+    parts = [decoder.position, cache.column, cache.prompt_bias]
+    parts += [state.noise, state.tokens, state.logprobs, state.finished, state.latest, state.column]
+    parts += [state.drawn, state.places]
+    parts += [part for layer in cache.layers for part in (layer.keys, layer.values, *layer.own)]
     return [(part.data_ptr(), tuple(part.shape)) for part in parts]
 
 
@@ -236,24 +255,24 @@ def test_nothing_moves_between_replays(monkeypatch, family):
     captured = []
 
     def capture(self):
-        captured.append(self.num_rows)
-        return Replay(self.fixed)
+        captured.append(self.num_rows * self.num_places)
+        return Replay(self)
 
     def warm_up(self):
         self.num_warm += 1
-        self.fixed.step()
+        SharedDecoder.step(self)
 
     monkeypatch.setattr(GraphDecoder, "_capture", capture)
     monkeypatch.setattr(GraphDecoder, "_warm_up", warm_up)
-    wanted, wanted_logprobs, _ = run_steps(EagerDecoder, policy, batch)
+    wanted, wanted_logprobs, _ = run_steps(SharedDecoder, policy, batch)
     tokens, logprobs, _ = run_steps(GraphDecoder, policy, batch)
     assert torch.equal(tokens, wanted)
     assert (logprobs - wanted_logprobs).abs().max() < 1e-5
-    assert captured == [5], "so few steps are not worth another capture"
+    assert captured == [15], "so few steps are not worth another capture"
     captured.clear()
     monkeypatch.setattr(GraphDecoder, "LEAST_STEPS", 1)
     monkeypatch.setattr(GraphDecoder, "NUM_WARM_UP", 0)
-    wanted, _, _ = run_steps(EagerDecoder, policy, batch, num_completions=1)
+    wanted, _, _ = run_steps(SharedDecoder, policy, batch, num_completions=1)
     tokens, _, _ = run_steps(GraphDecoder, policy, batch, num_completions=1)
     assert torch.equal(tokens, wanted)
     assert len(captured) > 1, "rows that left were not followed by another capture"
@@ -266,12 +285,12 @@ def test_a_step_reads_nothing_on_the_host_and_makes_no_shape_from_a_number():
     request = DecodeRequest(noise(batch), TRUNCATED, 64)
     encoded = encode(policy, batch)
     with policy.evaluating():
-        steps = StaticDecoder(policy, encoded, request)
+        steps = SharedDecoder(policy, encoded, request, is_fixed=True)
         with HostReads() as reads:
             steps.step()
         assert reads.names == []
         with HostReads() as reads:
-            int(steps.columns[0])
+            int(steps.position[0])
             steps.state.finished.nonzero()
         assert reads.names == ["_local_scalar_dense", "nonzero"]
 
@@ -292,36 +311,6 @@ class HostReads(torch.utils._python_dispatch.TorchDispatchMode):
         if name == "index" and any(index is not None and index.dtype == torch.bool for index in args[1]):
             self.names.append("index by a mask")
         return func(*args, **(kwargs or {}))
-
-
-def test_fixed_columns_are_aligned_finite_and_enough():
-    policy, batch = talkative(end=-60.0), make_batch(3)
-    encoded = encode(policy, batch)
-    request = DecodeRequest(noise(batch), PLAIN, 1)
-    with policy.evaluating():
-        steps = StaticDecoder(policy, encoded, request)
-        length = encoded.prompts.input_ids.shape[1]
-        total = steps.allowed.shape[-1]
-        assert total % COLUMN_MULTIPLE == 0
-        assert 0 <= total - (length + 3 * (NUM_TOKENS - 1)) < COLUMN_MULTIPLE
-        for layer in steps.cache.layers:
-            assert layer.keys.shape[2] == total
-            assert not layer.keys[:, :, length:].any()
-            assert layer.keys[:, :, :length].any()
-        for _ in range(NUM_TOKENS - 1):
-            steps.step()
-    assert int(steps.columns[0]) == length + 3 * (NUM_TOKENS - 1)
-
-
-def test_a_fixed_cache_writes_where_the_tensor_says():
-    cache, states, columns = preallocated_cache(1, room=4), torch.randn(2, 1, 3, 4), torch.tensor([3, 4])
-    cache.update(states, states, 0)
-    fix_columns(cache, columns)
-    for step in range(2):
-        new = torch.full((2, 1, 2, 4), 1.0 + step)
-        keys, _ = cache.update(new, new, 0)
-        columns.add_(2)
-    assert keys[0, 0, :, 0].tolist() == [*states[0, 0, :, 0].tolist(), 1, 1, 2, 2]
 
 
 def test_graphs_need_a_gpu():

@@ -32,11 +32,11 @@ def test_bytes_of_a_token_by_hand():
 
 
 def test_bytes_of_a_prompt_by_hand():
-    """20 columns, 3 completions, 5 tokens: a row of 35; with recomputation two inputs and a block, 16 bytes of keys."""
-    assert decode_bytes(SMALL, 20, 3, 5) == 35 * 32 + 3 * 35 * 3 + 3 * 240 + 20 * 392
-    assert score_bytes(SMALL, 20, 3, 5) == 35 * 2 * 392 + 35 * 35 * 3 + 3 * 20 * 32
+    """20 columns, 3 completions, 5 tokens: 35 in all; with recomputation two inputs and a block, 16 bytes of keys."""
+    assert decode_bytes(SMALL, 20, 3, 5) == 35 * 32 + 3 * 240 + 20 * 392
+    assert score_bytes(SMALL, 20, 3, 5) == 35 * 2 * 392 + 5 * 25 * 2 + 3 * 20 * 32
     recomputed = replace(SMALL, recomputes=True)
-    assert score_bytes(recomputed, 20, 3, 5) == 35 * (2 * 8 * 2 + 392) + 35 * 35 * 3 + 3 * 20 * 16
+    assert score_bytes(recomputed, 20, 3, 5) == 35 * (2 * 8 * 2 + 392) + 5 * 25 * 2 + 3 * 20 * 16
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -46,9 +46,10 @@ def test_the_cache_of_a_real_model_has_the_bytes_that_are_planned(family):
 
     policy = make_policy(family)
     encoded = encode(policy, make_batch(2))
-    _, cache = policy.prefill(encoded, room=7)
-    held = sum(buffer.nbytes for layer in cache.layers for buffer in layer.buffers)
-    columns = encoded.prompts.input_ids.shape[1] + 7
+    _, cache = policy.prefill(encoded)
+    cache.open(3, 7)
+    held = sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values, *layer.own))
+    columns = encoded.prompts.input_ids.shape[1] + 3 * 7
     assert held == 2 * columns * estimate_memory(policy.core).cache_bytes
 
 

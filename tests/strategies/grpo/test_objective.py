@@ -10,6 +10,7 @@ from remot.models import FullWeights, LoRA
 from remot.rewards import ReMoTReward, Reward
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies import GRPOObjective
+from remot.strategies.grpo.step import GroupLosses
 from remot.strategies.objective import StepAddress, micro_slices
 from remot.structures import RewardOutput
 from tests.helpers import assert_close
@@ -260,3 +261,65 @@ def test_settings_that_cannot_work(settings, key):
 )
 def test_micro_slices(num_prompts, size, slices):
     assert [(part.start, part.stop) for part in micro_slices(num_prompts, size)] == slices
+
+
+def columns_of(policy):
+    """Columns of every pass with gradient, from now on."""
+    seen = []
+
+    def note(_module, _args, settings):
+        if torch.is_grad_enabled():
+            seen.append(settings["inputs_embeds"].shape[1])
+
+    policy.core.model.language_model.register_forward_pre_hook(note, with_kwargs=True)
+    return seen
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.1])
+@pytest.mark.parametrize("updates", [1, 2])
+def test_groups_without_a_signal_are_skipped_where_that_is_exact(monkeypatch, beta, updates):
+    """Only the first of three prompts has a signal: same loss and gradients as if all were computed."""
+    policy, batch = make_lora_policy(), make_batch(3)
+    results = []
+    for computes_all in (False, True):
+        with monkeypatch.context() as patch:
+            if computes_all:
+                patch.setattr(GroupLosses, "_scored", lambda self: self.mask)
+            objective = objective_of(FirstCompletionReward(), GRPOLoss(beta=beta), updates_per_rollout=updates)
+            prepared = objective.prepare(policy, batch, ADDRESS, 3)
+        columns = columns_of(policy)
+        totals, gradients = update(prepared, policy)
+        results.append((totals["loss"], gradients, columns[0]))
+        assert prepared.late_metrics()["rollout/logprob_gap_mean"] < 1e-5
+    (loss, gradients, columns), (wanted, wanted_gradients, all_columns) = results
+    assert loss == pytest.approx(wanted, abs=1e-7)
+    assert gradients.keys() == wanted_gradients.keys()
+    for name, gradient in gradients.items():
+        assert_close(gradient, wanted_gradients[name], rtol=1e-4, atol=1e-7)
+    assert columns < all_columns / 2 if beta == 0 else columns == all_columns
+
+
+def test_without_any_signal_the_gradient_is_zero():
+    """A backward pass must have something to go back through."""
+    policy = make_lora_policy()
+    totals, gradients = update(
+        objective_of(ConstantReward(), GRPOLoss(beta=0.0)).prepare(policy, make_batch(2), ADDRESS, 2), policy
+    )
+    assert totals["loss"] == 0
+    assert gradients
+    assert not any(gradient.any() for gradient in gradients.values())
+
+
+def test_a_loss_of_ones_own_is_computed_whole():
+    """Nothing is known of what it does with an advantage of 0."""
+
+    class Entropic(GRPOLoss):
+        is_zero_without_advantage = False
+
+    policy, batch = make_lora_policy(), make_batch(3)
+    seen = []
+    for loss in (Entropic(beta=0.0), GRPOLoss(beta=0.0)):
+        columns = columns_of(policy)
+        update(objective_of(FirstCompletionReward(), loss).prepare(policy, batch, ADDRESS, 3), policy)
+        seen.append(columns[0])
+    assert seen[0] > 2 * seen[1]

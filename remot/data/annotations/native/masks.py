@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,16 +57,15 @@ class MaskFolders:
         if masks not in self._copied:
             number = f"-{len(self._copied) + 1}" if self._copied else ""
             self._copied[masks] = f"{self.clip.clip_id}-masks{number}"
-            self._copy(masks if isinstance(masks, tuple) else images_of(masks, 0), self.folder / self._copied[masks])
+            images = masks if isinstance(masks, tuple) else images_of(masks, 0)
+            num_frames, folder = self.clip.num_frames, self.folder / self._copied[masks]
+            if len(images) < num_frames:
+                msg = f"clip {self.clip.clip_id}: {len(images)} masks for {num_frames} frames, give one for each"
+                raise AnnotationError(msg, reason="unsynchronised")
+            folder.mkdir(exist_ok=True)
+            for index, image in enumerate(images[:num_frames]):
+                shutil.copyfile(image, folder / f"{index:05d}{image.suffix}")
         return self._copied[masks]
-
-    def _copy(self, images: Sequence[Path], folder: Path) -> None:
-        if len(images) < self.clip.num_frames:
-            msg = f"clip {self.clip.clip_id}: {len(images)} masks for {self.clip.num_frames} frames, give one for each"
-            raise AnnotationError(msg, reason="unsynchronised")
-        folder.mkdir(exist_ok=True)
-        for index, image in enumerate(images[: self.clip.num_frames]):
-            shutil.copyfile(image, folder / f"{index:05d}{image.suffix}")
 
 
 def relative_to(media: Media, folder: Path) -> str | list[str] | None:

@@ -58,6 +58,8 @@ class MotionContrast(Task):
         balance_by: ``attribute`` balances answers over all subjects, ``subject`` over each by its name.
         sampling: Which frames of a clip make triplets.
         thinks: Ask for reasoning before the answer, and include it in the response.
+        narrates: Write the reasoning of responses as the one who moves would tell it (EgoMind, arXiv 2604.03318), with
+            sizes; otherwise as places on a grid.
     """
 
     name = "motion_contrast"
@@ -78,12 +80,13 @@ class MotionContrast(Task):
         balance_by: BalanceBy = "attribute",
         sampling: Sampling = Sampling(),
         thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
+        narrates: bool = False,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
         self.sampler = TripletSampler(
             experts or default_experts(), sampling.max_candidate_frames, sampling.min_gap_frames, negatives=negatives
         )
         file = wordings and expanded(wordings)
-        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, file, thinks)
+        self.writer = QuestionWriter(num_wordings, binary, option_order, formats, file, thinks, narrates)
         self.balance_by: BalanceBy = balance_by
         decodes = any(negative.num_draws > 1 for negative in self.sampler.negatives)
         self.num_counted = MAX_DECODED if decodes else MAX_COUNTED

@@ -1,7 +1,6 @@
 """Whether the response that SFT trains on agrees with the reference."""
 
 import cmath
-import json
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ import numpy as np
 
 from remot.data.tasks.shared.worded import TaskWordings
 from remot.datatools.audit.tasks.prompt import AskedPrompt, readings
+from remot.strict_json import json_object
 from remot.structures import Point
 
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
@@ -31,7 +31,7 @@ def wrong_responses(asked: AskedPrompt) -> Iterator[str]:
         cells = asked.reference.map_centres
         drawn = re.findall(r"<map>(.*?)</map>", asked.question.target, flags=re.DOTALL)
         wanted = [] if cells is None else [{name: [list(point) for point in points] for name, points in cells.items()}]
-        if [_content(one) for one in drawn] != wanted:
+        if [json_object(one) for one in drawn] != wanted:
             yield "the map of the response is not that of the reference"
         yield from _wrong_graphs(asked)
 
@@ -70,7 +70,7 @@ def _wrong_answer(asked: AskedPrompt) -> Iterator[str]:
 
 def _wrong_graphs(asked: AskedPrompt) -> Iterator[str]:
     graphs = asked.reference.graphs or ()
-    drawn = [_content(one) for one in re.findall(r"<graph>(.*?)</graph>", asked.question.target, flags=re.DOTALL)]
+    drawn = [json_object(one) for one in re.findall(r"<graph>(.*?)</graph>", asked.question.target, flags=re.DOTALL)]
     if [one.get("nodes") for one in drawn] != [{name: list(at) for name, at in nodes.items()} for nodes in graphs]:
         yield "the graphs of the response are not those of the reference"
     elif any(not _edges_fit(one.get("edges"), nodes) for one, nodes in zip(drawn, graphs, strict=True)):
@@ -88,14 +88,6 @@ def _edges_fit(edges: object, nodes: Mapping[str, Point]) -> bool:
         if way and abs(cmath.phase(way / cmath.rect(1, math.radians(degrees)))) > math.radians(TWO):
             return False
     return len({frozenset(edge[:2]) for edge in edges}) == len(edges)
-
-
-def _content(text: str) -> dict[str, object]:
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _close(one: object, other: object, tolerance: float) -> bool:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from remot.data.media.spans import VideoSpan
+from remot.data.records.tables import media_file, rows_file, rows_in, string_in
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import (
     Benchmark,
@@ -16,7 +17,6 @@ from remot.evaluation.benchmarks.base import (
     mean_of,
 )
 from remot.evaluation.benchmarks.published import MAX_CHARS
-from remot.evaluation.benchmarks.rows import media_file, rows_file, rows_in, string_in
 from remot.files import open_text
 from remot.rewards.functional.intervals import hull_iou
 from remot.rewards.parsing.spans import last_span

@@ -105,7 +105,9 @@ def _prompt(folder: Path, root: Path) -> BenchmarkPrompt:
         msg = f"{where}: {len(names)} images for {len(boxes)} boxes"
         raise AnnotationError(msg, reason="unsynchronised")
     chosen = shown_indices(len(boxes))
-    right = [_shares(boxes[k], width, height) for k in [*chosen, chosen[-1]]]
+    right: list[Box] = []
+    for left, top, wide, high in (boxes[k] for k in [*chosen, chosen[-1]]):
+        right.append((left / width, top / height, (left + wide) / width, (top + high) / height))
     first = ", ".join(f"{edge:.3f}" for edge in right[0])
     text = (
         f"These are {NUM_SHOWN} frames of a video. In the first one the box of the {name} is [{first}]: left, top, "
@@ -122,11 +124,6 @@ def _prompt(folder: Path, root: Path) -> BenchmarkPrompt:
         sources=(folder.name,),
         row={"cover": [cover[k] if k < len(cover) else 8.0 for k in chosen]},
     )
-
-
-def _shares(box: Sequence[float], width: float, height: float) -> Box:
-    left, top, wide, high = box
-    return left / width, top / height, (left + wide) / width, (top + high) / height
 
 
 def _numbers(file: Path, width: int) -> list[list[float]]:

@@ -1,7 +1,6 @@
 """Runs lmms-eval in a process of its own; :mod:`.results` brings what it writes into this library's tables."""
 
 import importlib.util
-import json
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -11,6 +10,7 @@ from typing import Any
 
 from remot.errors import ConfigError, EngineError
 from remot.files import open_regular
+from remot.strict_json import json_object
 
 INSTALL = (
     "lmms-eval is not installed here: pip install --no-deps lmms_eval==0.7.3, and the packages that it names as "
@@ -104,8 +104,9 @@ def run_harness(run: HarnessRun) -> tuple[Path, dict[str, Any]]:
 
 def _logged(command: Sequence[str], log: Path) -> int:
     """Exit status of a process whose output goes to a file of bounded size."""
+    streams: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
     try:
-        with log.open("wb") as file, _started(command) as process:
+        with log.open("wb") as file, subprocess.Popen(command, **streams) as process:  # noqa: S603
             output = process.stdout
             assert output is not None
             try:
@@ -121,19 +122,11 @@ def _logged(command: Sequence[str], log: Path) -> int:
     return process.returncode
 
 
-def _started(command: Sequence[str]) -> "subprocess.Popen[bytes]":
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=subprocess.STDOUT)  # noqa: S603
-
-
 def _results_in(file: Path, log: Path) -> dict[str, Any]:
     with open_regular(file) as opened:
         content = opened.read(MAX_RESULTS_BYTES + 1)
-    try:
-        value = json.loads(content) if len(content) <= MAX_RESULTS_BYTES else None
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict) or not isinstance(value.get("results"), dict):
+    value = json_object(content) if len(content) <= MAX_RESULTS_BYTES else {}
+    if not isinstance(value.get("results"), dict):
         msg = f"lmms-eval wrote no results that can be read to {file}; see its log, {log}"
         raise EngineError(msg)
     return value

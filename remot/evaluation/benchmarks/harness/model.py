@@ -81,12 +81,19 @@ class RemotModel(lmms):  # type: ignore[misc]  # lmms-eval is not typed
             [videos for _, _, _, videos in shown],
         )
         generation = batch[0][2]
-        replies = self._responder.answer(prompts, _settings(generation, self._seed))
-        texts = [_until(reply.text, generation.get("until")) for reply in replies]
-        return [
-            GenerationResult(text=text, token_counts=TokenCounts(output_tokens=reply.num_tokens))
-            for text, reply in zip(texts, replies, strict=True)
-        ]
+        temperature = float(generation.get("temperature") or 0.0) if generation.get("do_sample", True) else 0.0
+        top_k, top_p = int(generation.get("top_k") or 0), float(generation.get("top_p") or 1.0)
+        sampling, budget = SamplingSettings(temperature, top_k, top_p), int(generation.get("max_new_tokens") or 128)
+        replies = self._responder.answer(prompts, AnswerSettings(sampling, budget, self._seed))
+        stops = generation.get("until")
+        stops = [stops] if isinstance(stops, str) else stops if isinstance(stops, list) else []
+        found = []
+        for reply in replies:
+            text = reply.text
+            for stop in filter(None, stops):  # a task ends a reply before the first of these strings
+                text = text.partition(stop)[0]
+            found.append(GenerationResult(text=text, token_counts=TokenCounts(output_tokens=reply.num_tokens)))
+        return found
 
     def _prompt(
         self, _: str, doc_to_messages: Messages, __: object, doc_id: int, task: str, split: str
@@ -126,17 +133,3 @@ def _image(value: Any) -> torch.Tensor:  # noqa: ANN401 (a path or an image of P
     if isinstance(value, str | Path):
         return read_image(Path(value))
     return torch.from_numpy(np.array(value.convert("RGB"))).permute(2, 0, 1)
-
-
-def _settings(generation: Mapping[str, Any], seed: int) -> AnswerSettings:
-    """What a task's arguments of generation ask for."""
-    temperature = float(generation.get("temperature") or 0.0) if generation.get("do_sample", True) else 0.0
-    sampling = SamplingSettings(temperature, int(generation.get("top_k") or 0), float(generation.get("top_p") or 1.0))
-    return AnswerSettings(sampling, int(generation.get("max_new_tokens") or 128), seed)
-
-
-def _until(text: str, stops: object) -> str:
-    """The text before the first of the strings at which a task ends a reply."""
-    for stop in [stops] if isinstance(stops, str) else stops if isinstance(stops, list) else []:
-        text = text.partition(stop)[0] if stop else text
-    return text

@@ -3,18 +3,20 @@
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from remot.data.records.tables import rows_in
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, Mean, Metric, ModelReply, Verdict
-from remot.evaluation.benchmarks.rows import rows_in
 from remot.strict_json import json_text
 from remot.structures import FloatArray
 
 #: How far a mean of samples may lie from a result and still be what it is the mean of.
 TOLERANCE = 1e-6
+NO_MEAN = "as lmms-eval reports it, which is no mean of its samples"
 #: Entries of a sample that are no scores.
 _NO_SCORES = frozenset(
     {"doc_id", "target", "resps", "filtered_resps", "doc_hash", "input", "token_counts", "arguments", "doc"}
@@ -53,47 +55,38 @@ def version_of(results: Mapping[str, Any]) -> str:
 
 def _verdict(task: str, row: Mapping[str, Any]) -> Verdict:
     """A line of lmms-eval's samples; scores are what it holds as numbers, or as objects with a number."""
-    numbers = {name: _score(value) for name, value in row.items() if name not in _NO_SCORES}
-    scores = {name: number for name, number in numbers.items() if not math.isnan(number)}
+    scores = {}
+    for name, value in row.items():
+        number = value.get("score") if isinstance(value, dict) else value
+        if name not in _NO_SCORES and isinstance(number, bool | int | float) and not math.isnan(number):
+            scores[name] = float(number)
     clusters = [str(value["scene"]) for value in row.values() if isinstance(value, dict) and "scene" in value]
     name = f"{task}/{row.get('doc_id')}"
     prompt = BenchmarkPrompt(name, str(row.get("input", "")), row.get("target"), clusters[0] if clusters else name)
-    reply = ModelReply(_first_text(row.get("resps", row.get("filtered_resps"))), _num_tokens(row))
+    text, counts = _first(row.get("resps", row.get("filtered_resps"))), _first(row.get("token_counts"))
+    num_tokens = counts.get("output_tokens") if isinstance(counts, dict) else None
+    reply = ModelReply(text if isinstance(text, str) else "", num_tokens if type(num_tokens) is int else 0)
     return Verdict(prompt, reply, reply.text or None, scores)
 
 
-def _score(value: object) -> float:
-    """The number in a sample's score, NaN for none."""
-    if isinstance(value, dict):
-        value = value.get("score")
-    return float(value) if isinstance(value, bool | int | float) else math.nan
-
-
-def _first_text(value: object) -> str:
+def _first(value: object) -> object:
+    """The first value of lists in lists."""
     while isinstance(value, list) and value:
         value = value[0]
-    return value if isinstance(value, str) else ""
+    return value
 
 
-def _num_tokens(row: Mapping[str, Any]) -> int:
-    counts = row.get("token_counts")
-    while isinstance(counts, list) and counts:
-        counts = counts[0]
-    number = counts.get("output_tokens") if isinstance(counts, dict) else None
-    return number if type(number) is int else 0
-
-
+@dataclass(frozen=True)
 class Reported:
     """A number that lmms-eval gives for a whole task, without what it was computed from."""
 
+    value: float
+    count: int
     scenes: frozenset[str] = frozenset()
-
-    def __init__(self, value: float, count: int) -> None:
-        self._value, self.count = value, count
 
     def over(self, place: Mapping[str, int], times: FloatArray) -> FloatArray:  # noqa: ARG002 (nothing is known of scenes)
         """The number, whatever is drawn."""
-        return np.full(len(times), self._value)
+        return np.full(len(times), self.value)
 
 
 def metrics_of(results: Mapping[str, Any], verdicts: Mapping[str, Sequence[Verdict]]) -> list[Metric]:
@@ -107,13 +100,11 @@ def metrics_of(results: Mapping[str, Any], verdicts: Mapping[str, Sequence[Verdi
                 continue
             title = f"{task}/{name}" if kept in ("", "none") else f"{task}/{name} ({kept})"
             units = [(one.prompt.scene, one.scores[name]) for one in samples if name in one.scores]
-            found.append(_metric(title, float(value), units, len(samples)))
+            mean = math.fsum(number for _, number in units) / len(units) if units else math.nan
+            metric = Metric(title, Reported(float(value), len(samples)), NO_MEAN)
+            for scale in (1.0, 100.0):
+                if abs(scale * mean - value) <= TOLERANCE * scale:
+                    metric = Metric(title, Mean([(scene, scale * number) for scene, number in units]))
+                    break
+            found.append(metric)
     return found
-
-
-def _metric(title: str, value: float, units: list[tuple[str, float]], num_samples: int) -> Metric:
-    mean = math.fsum(number for _, number in units) / len(units) if units else math.nan
-    for scale in (1.0, 100.0):
-        if abs(scale * mean - value) <= TOLERANCE * scale:
-            return Metric(title, Mean([(scene, scale * number) for scene, number in units]))
-    return Metric(title, Reported(value, num_samples), "as lmms-eval reports it, which is no mean of its samples")

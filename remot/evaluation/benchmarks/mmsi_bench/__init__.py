@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from remot.data.records.tables import rows_of, string_in
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, Metric, ModelReply, Verdict, grouped, mean_of
 from remot.evaluation.benchmarks.published import MAX_CHARS, PublishedBenchmark
-from remot.evaluation.benchmarks.rows import images_of_row, rows_of, string_in
+from remot.evaluation.benchmarks.rows import images_of_row
 
 #: Marks around an answer, each of which replaces the text by what is between, if it occurs; then braces do.
 _MARKS = (re.compile(r"``([^`]*)``"), re.compile(r"`([^`]*)`"))

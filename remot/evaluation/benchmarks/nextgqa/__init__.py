@@ -1,11 +1,13 @@
 """``nextgqa``: answers about videos with the time that shows them (arXiv 2309.01327), in two published forms."""
 
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from remot.data.annotations.base import read_json_object
 from remot.data.media.spans import VideoSpan
+from remot.data.records.tables import media_file, rows_file, rows_in, string_in
 from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.base import (
     Benchmark,
@@ -17,7 +19,6 @@ from remot.evaluation.benchmarks.base import (
     mean_of,
 )
 from remot.evaluation.benchmarks.published import MAX_CHARS, lettered
-from remot.evaluation.benchmarks.rows import media_file, rows_file, rows_in, string_in
 from remot.rewards.answers.typed import answer_text
 from remot.rewards.functional.intervals import hull_iou, set_iou
 from remot.rewards.functional.text import option_letter
@@ -112,7 +113,7 @@ class NExTGQA(Benchmark):
         note = "questions without a stretch of time are left out, as published"
         found += [Metric(shown[name], mean_of(verdicts, name), note if name == "Acc@GQA" else "") for name in names]
         for name in names:
-            units = [(one.prompt.scene, _or_zero(one.scores[name])) for one in verdicts]
+            units = [(one.prompt.scene, 0.0 if math.isnan(one.scores[name]) else one.scores[name]) for one in verdicts]
             found.append(Metric(f"all_rows/{shown[name]}", Mean(units), "these as 0" if name == "Acc@GQA" else ""))
         carried = "as released: a malformed glue element keeps the overlap of the question before"
         found.append(Metric("videochat_r1/accuracy", mean_of(verdicts, "right_in_answer")))
@@ -146,10 +147,6 @@ def _largest(predicted: Interval, gold: Sequence[Interval]) -> tuple[float, floa
         shared = max(0.0, min(end, last) - max(start, first))
         iops.append(shared / length if length > 0 else float(length == 0 and first <= start <= last))
     return max(hull_iou(predicted, span) for span in gold), max(iops)
-
-
-def _or_zero(value: float) -> float:
-    return 0.0 if value != value else value
 
 
 def _carried(verdicts: Sequence[Verdict]) -> list[tuple[str, float]]:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from remot.data.media.spans import VideoSpan
 from remot.data.records.qa_jsonl import QARecord, read_qa
+from remot.data.records.tables import media_file, rows_file
 from remot.evaluation.benchmarks.base import (
     Benchmark,
     BenchmarkPrompt,
@@ -15,7 +16,6 @@ from remot.evaluation.benchmarks.base import (
     grouped,
     mean_of,
 )
-from remot.evaluation.benchmarks.rows import media_file, rows_file
 from remot.rewards.answers.typed import answer_scores, answer_text, read_answer
 
 
@@ -65,13 +65,8 @@ class OwnQuestions(Benchmark):
         ]
         for kind, key in (("task", lambda prompt: prompt.row.task), ("type", lambda prompt: prompt.row.answer_type)):
             for name, group in grouped(verdicts, key).items():
-                chance = _letter_chance(group)
+                counts = [len(one.prompt.row.options) for one in group]
+                chance = {"chance": sum(1 / count for count in counts) / len(counts)} if all(counts) else {}
                 found.append(Metric(f"{kind}/{name}/accuracy", mean_of(group, "right"), chance=chance))
                 found.append(Metric(f"{kind}/{name}/score", mean_of(group, "score")))
         return found
-
-
-def _letter_chance(verdicts: Sequence[Verdict]) -> dict[str, float]:
-    """Mean of 1 / number of options, where all questions have options."""
-    counts = [len(one.prompt.row.options) for one in verdicts]
-    return {"chance": sum(1 / count for count in counts) / len(counts)} if counts and all(counts) else {}

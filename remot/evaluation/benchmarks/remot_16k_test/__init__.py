@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from remot.answers import parse_response
 from remot.data.records.jsonl import read_lines, user_text
+from remot.data.records.tables import string_in
 from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.base import (
     Benchmark,
@@ -19,7 +20,7 @@ from remot.evaluation.benchmarks.base import (
     mean_of,
     plain_mean,
 )
-from remot.evaluation.benchmarks.rows import images_of_row, string_in
+from remot.evaluation.benchmarks.rows import images_of_row
 from remot.rewards.functional.letters import official_partial
 
 FILES = ("agibot", "scannet", "generaldata")
@@ -46,12 +47,20 @@ class Remot16KTest(Benchmark):
 
     def read(self, data: Path) -> list[BenchmarkPrompt]:
         """The prompts of one file, or of the three files ``NAME/test.jsonl`` of a folder."""
+        below = (data / part for name in FILES for part in (f"{name}/test.jsonl", f"{name}.jsonl"))
+        files = [data] if data.is_file() else [file for file in below if file.is_file()]
+        if not files:
+            msg = f"--data {data}: holds none of {', '.join(f'{name}/test.jsonl' for name in FILES)}"
+            raise ConfigError(msg)
         prompts = []
-        for file in [data] if data.is_file() else _files_below(data):
-            source = _source_of(file)
+        for file in files:
+            named = [name for name in FILES if name in f"{file.parent.name}/{file.name}"]
+            if len(named) != 1:
+                msg = f"--data {file}: name the file or its folder after one of {', '.join(FILES)}"
+                raise ConfigError(msg)
             root = self.options.media or (data if data.is_dir() else file.parent)
             for number, record in read_lines(file):
-                prompts.append(_prompt(f"{file}: line {number}", record, source, number, root))
+                prompts.append(_prompt(f"{file}: line {number}", record, named[0], number, root))
         return prompts
 
     def parse(self, prompt: BenchmarkPrompt, text: str) -> Any:  # noqa: ANN401, ARG002
@@ -64,7 +73,10 @@ class Remot16KTest(Benchmark):
         scores = {"exact": float(said == gold), "partial": official_partial(said, gold)}
         if prompt.row["source"] != "scannet":
             return scores
-        return scores | {name: _group_right(said, gold, places) for name, places in CAMERA_GROUPS.items()}
+        for name, places in CAMERA_GROUPS.items():  # places beyond the end of either text are dropped before
+            first, second = ([text[k] for k in places if k < len(text)] for text in (said, gold))
+            scores[name] = float(first == second)
+        return scores
 
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
         """Averages of the files, then the columns."""
@@ -80,23 +92,6 @@ class Remot16KTest(Benchmark):
                 found.append(Metric(f"{name}/overall", mean_of(group, "exact")))
                 found.append(Metric(f"{name}/partial", mean_of(group, "partial")))
         return [*found, *_camera(files["scannet"]), *_gripper(files["agibot"]), *_general(files["generaldata"])]
-
-
-def _files_below(data: Path) -> list[Path]:
-    found = [file for name in FILES for file in (data / name / "test.jsonl", data / f"{name}.jsonl") if file.is_file()]
-    if not found:
-        msg = f"--data {data}: holds none of {', '.join(f'{name}/test.jsonl' for name in FILES)}"
-        raise ConfigError(msg)
-    return found
-
-
-def _source_of(file: Path) -> str:
-    """Which of the files it is, by its name or its folder's."""
-    named = [name for name in FILES if name in f"{file.parent.name}/{file.name}"]
-    if len(named) != 1:
-        msg = f"--data {file}: name the file or its folder after one of {', '.join(FILES)}"
-        raise ConfigError(msg)
-    return named[0]
 
 
 def _prompt(where: str, record: dict[str, Any], source: str, number: int, root: Path) -> BenchmarkPrompt:
@@ -129,12 +124,6 @@ def _class_of(source: str, image: str) -> str:
         return next((name for name in AGIBOT_CLASSES if name in image.rpartition("/")[2]), "")
     general = _GENERAL.search(image) if source == "generaldata" else None
     return GENERAL_CLASSES.get(general[1], general[1]) if general else ""
-
-
-def _group_right(said: str, gold: str, places: Sequence[int]) -> float:
-    """Whether the letters at some places are the same; places beyond the end of either text are dropped before."""
-    first, second = ([text[k] for k in places if k < len(text)] for text in (said, gold))
-    return float(first == second)
 
 
 def _camera(group: Sequence[Verdict]) -> list[Metric]:

@@ -10,10 +10,10 @@ from remot.data.records.folder import RECORDS, read_manifest
 from remot.data.records.jsonl import SPLITS, read_lines
 from remot.data.records.parsing import from_record
 from remot.data.records.schema import BuiltPrompt
+from remot.data.records.tables import media_file
 from remot.errors import ConfigError, EmptySplitError
 from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Metric, ModelReply, Verdict, mean_of
 from remot.evaluation.benchmarks.remot_bench.chance import Baselines, baselines_of, task_baselines
-from remot.evaluation.benchmarks.rows import media_file
 from remot.evaluation.scores import MIXED, attribute_of, judge
 from remot.rewards.answers.typed import answer_scores, answer_text, read_answer
 from remot.rewards.functional import share_right

@@ -115,7 +115,7 @@ def expected_scores(question: Question, *, knows_law: bool) -> dict[str, float]:
     overall, right, logic, has_logic = 1.0, 0.0, 1.0, False
     for slots in groups.values():
         drawn = list(product(*(slot.letters[: len(slot.options)] for slot in slots)))
-        possible = [letters for letters in drawn if _is_consistent(letters, slots)] if _asks_all_pairs(slots) else []
+        possible = _possible(drawn, slots)
         if possible:
             has_logic = True
             logic *= 1.0 if knows_law else len(possible) / len(drawn)
@@ -128,19 +128,20 @@ def expected_scores(question: Question, *, knows_law: bool) -> dict[str, float]:
     return scores | {"logic": logic if has_logic else float("nan")}
 
 
-def _asks_all_pairs(slots: Sequence[Slot]) -> bool:
-    """Whether the slots ask about each pair once, and their options are the attribute's values."""
+def _possible(drawn: Sequence[tuple[str, ...]], slots: Sequence[Slot]) -> list[tuple[str, ...]]:
+    """Answers that can be true together; none unless the slots ask for an attribute's values, of each pair once."""
     attribute = ATTRIBUTES.get(slots[0].label.attribute)
-    pairs = sorted(slot.label.pair for slot in slots)
-    return (
-        attribute is not None and pairs == sorted(PAIRS) and all(set(s.options) <= set(attribute.values) for s in slots)
-    )
-
-
-def _is_consistent(letters: Sequence[str], slots: Sequence[Slot]) -> bool:
-    attribute = ATTRIBUTES[slots[0].label.attribute]
-    codes = {
-        slot.label.pair: attribute.code_of(slot.options[slot.letters.index(letter)])
-        for letter, slot in zip(letters, slots, strict=True)
-    }
-    return attribute.consistency([codes[pair] for pair in PAIRS]) == 1
+    by_pair = {slot.label.pair: k for k, slot in enumerate(slots)}
+    if attribute is None or len(slots) != len(PAIRS) or set(by_pair) != set(PAIRS):
+        return []
+    if not all(set(slot.options) <= set(attribute.values) for slot in slots):
+        return []
+    codes = [
+        {letter: attribute.code_of(option) for letter, option in zip(slot.letters, slot.options, strict=False)}
+        for slot in slots
+    ]
+    return [
+        letters
+        for letters in drawn
+        if attribute.consistency([codes[by_pair[pair]][letters[by_pair[pair]]] for pair in PAIRS]) == 1
+    ]

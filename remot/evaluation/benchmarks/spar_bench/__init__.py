@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from remot.data.records.tables import rows_of, string_in
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
@@ -23,7 +24,7 @@ from remot.evaluation.benchmarks.published import (
     relative_accuracy,
     relative_error,
 )
-from remot.evaluation.benchmarks.rows import images_of_row, rows_of, string_in
+from remot.evaluation.benchmarks.rows import images_of_row
 
 _PLACES = ("oc", "oo", "oc_mv", "oo_mv")
 NUMERIC = tuple(f"{kind}_prediction_{place}" for kind in ("depth", "distance") for place in _PLACES)
@@ -114,11 +115,14 @@ def _prompt(where: str, row: Mapping[str, Any], number: int, root: Path) -> Benc
     if task == VIEW_CHANGE and axes_of(answer) is None:
         msg = f"{where}: answer {answer!r:.60} is no list such as move_right:1.0,rotate_left:30"
         raise AnnotationError(msg)
+    suffix = "" if task == VIEW_CHANGE else f"\n{NUMBER_SUFFIX if task in NUMERIC else LETTER_SUFFIX}"
+    if task in ("position_matching", "camera_motion_infer"):
+        suffix = f"\n{BOX_SUFFIX}{suffix}"
     name = str(row.get("id") or number)
     images = row.get("image", row.get("images"))
     return BenchmarkPrompt(
         prompt_id=f"{task}/{name}",
-        text=string_in(where, row, "question") + _suffix(task),
+        text=string_in(where, row, "question") + suffix,
         gold=answer,
         scene=name,
         images=images_of_row(where, images, root),
@@ -148,10 +152,3 @@ def _view_change_score(said: list[float] | None, gold: str) -> float:
         return 0.0
     scores = [relative_accuracy(relative_error(*pair)) for pair in zip(right, said, strict=True)]
     return sum(scores) / len(scores)
-
-
-def _suffix(task: str) -> str:
-    if task in NUMERIC:
-        return f"\n{NUMBER_SUFFIX}"
-    boxes = f"\n{BOX_SUFFIX}" if task in ("position_matching", "camera_motion_infer") else ""
-    return "" if task == VIEW_CHANGE else f"{boxes}\n{LETTER_SUFFIX}"

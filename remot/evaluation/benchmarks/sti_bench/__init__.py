@@ -1,12 +1,12 @@
 """``sti-bench``: spatio-temporal quantities in videos (arXiv 2503.23765), by the rules of its own script."""
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from remot.data.media.spans import VideoSpan
+from remot.data.records.tables import media_file, number_of, rows_of, string_in
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
@@ -17,7 +17,7 @@ from remot.evaluation.benchmarks.base import (
     mean_of,
 )
 from remot.evaluation.benchmarks.published import MAX_CHARS, PublishedBenchmark
-from remot.evaluation.benchmarks.rows import media_file, number_of, rows_of, string_in
+from remot.strict_json import json_object
 
 LETTERS = "ABCDE"
 #: Forms of an answer, the first that occurs counts.
@@ -97,10 +97,7 @@ def scene_kind(video: str) -> str:
 
 def _candidates(where: str, value: object) -> dict[str, str]:
     if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            value = None
+        value = json_object(value)
     if not isinstance(value, dict) or not value:
         msg = f"{where}: Candidates must map letters to texts"
         raise AnnotationError(msg, reason="shape")

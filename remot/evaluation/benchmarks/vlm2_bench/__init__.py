@@ -1,11 +1,12 @@
 """``vlm2-bench``: linking visual cues across images (arXiv 2502.12084), nine sub-tasks by their own scripts."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from remot.data.media.spans import VideoSpan
+from remot.data.records.tables import media_file, number_of, rows_in, string_in
 from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
@@ -20,7 +21,7 @@ from remot.evaluation.benchmarks.base import (
     plain_mean,
 )
 from remot.evaluation.benchmarks.published import MAX_CHARS, PublishedBenchmark
-from remot.evaluation.benchmarks.rows import images_of_row, media_file, number_of, rows_in, string_in
+from remot.evaluation.benchmarks.rows import images_of_row
 from remot.evaluation.benchmarks.vlm2_bench.rules import (
     counting_score,
     group_letter,
@@ -74,7 +75,8 @@ class VLM2Bench(PublishedBenchmark):
             prompt_id=f"{task}/{number}/{name}",
             text=string_in(where, row, "question"),
             gold=gold,
-            scene=name if task.startswith("gc") else _pair_name(name),
+            # the two statements of a pair share the id without its side
+            scene=name[:-2] if name.endswith(_SIDES) and not task.startswith("gc") else name,
             images=images,
             video=video,
             row={"task": task, "q_id": name, "length": _length(row)},
@@ -148,10 +150,12 @@ def _of_task(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metri
 
 def _of_pairs(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metric]]:
     """Share of pairs whose true and whose false statement are judged right, and of either side."""
-    pairs: dict[str, list[Verdict]] = {}
-    for one in group:
-        pairs.setdefault(one.prompt.scene, []).append(one)
-    sides = [(scene, _sides(pair)) for scene, pair in pairs.items()]
+    pairs: dict[str, dict[str, float]] = {}
+    for one in group:  # the id's end is the side, else the answer
+        name, pair = str(one.prompt.row["q_id"]), pairs.setdefault(one.prompt.scene, {})
+        side = name[-1] if name.endswith(_SIDES) else "p" if str(one.prompt.gold).upper() == "T" else "n"
+        pair[side] = max(pair.get(side, 0.0), one.scores["right"])
+    sides = list(pairs.items())
     needs_both = task.endswith("cpr")
     counted = [(scene, held) for scene, held in sides if len(held) == 2 or not needs_both]
     both = Mean([(scene, _both(held)) for scene, held in counted])
@@ -165,23 +169,8 @@ def _of_pairs(task: str, group: Sequence[Verdict]) -> tuple[Statistic, list[Metr
     return both, details
 
 
-def _sides(pair: Iterable[Verdict]) -> dict[str, float]:
-    """Whether some positive and some negative statement of a pair are judged right, by the id's end or the answer."""
-    sides: dict[str, float] = {}
-    for one in pair:
-        name = str(one.prompt.row["q_id"])
-        side = name[-1] if name.endswith(_SIDES) else "p" if str(one.prompt.gold).upper() == "T" else "n"
-        sides[side] = max(sides.get(side, 0.0), one.scores["right"])
-    return sides
-
-
 def _both(sides: Mapping[str, float]) -> float:
     return min(sides.get("p", 0.0), sides.get("n", 0.0))
-
-
-def _pair_name(name: str) -> str:
-    """What the two statements of a pair share: the id without its side."""
-    return name[:-2] if name.endswith(_SIDES) else name
 
 
 def _length(row: Mapping[str, Any]) -> int:

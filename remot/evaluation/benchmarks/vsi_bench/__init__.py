@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from remot.data.media.spans import VideoSpan
+from remot.data.records.tables import media_file, rows_of, string_in
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
     Metric,
     ModelReply,
+    Statistic,
     Verdict,
     grouped,
     mean_of,
@@ -23,7 +25,6 @@ from remot.evaluation.benchmarks.published import (
     relative_accuracy,
     relative_error,
 )
-from remot.evaluation.benchmarks.rows import media_file, rows_of, string_in
 
 DIRECTIONS = tuple(f"object_rel_direction_{level}" for level in ("easy", "medium", "hard"))
 LETTERED = (*DIRECTIONS, "object_rel_distance", "route_planning", "obj_appearance_order")
@@ -88,13 +89,20 @@ class VSIBench(PublishedBenchmark):
 
     def metrics(self, verdicts: Sequence[Verdict]) -> list[Metric]:
         """Overall, its older form, each task, and the mean over all rows."""
-        tasks = {name: _task_statistics(verdicts, name) for name in ("score", "original")}
+        types = grouped(verdicts, lambda prompt: str(prompt.row))
+        tasks: dict[str, dict[str, Statistic]] = {}
+        for score in ("score", "original"):
+            found: dict[str, Statistic] = {name: mean_of(group, score) for name, group in types.items()}
+            directions = [found.pop(name) for name in DIRECTIONS if name in found]
+            if directions:  # the three levels of relative direction are one task
+                found["object_rel_direction"] = plain_mean(directions)
+            tasks[score] = found
         present = f"plain mean of {len(tasks['score'])} of 8 tasks"
         return [
             Metric("overall", plain_mean(list(tasks["score"].values())), f"{present}, lmms-eval ≥ 0.7.2"),
             Metric("overall/original", plain_mean(list(tasks["original"].values())), f"{present}, first word alone"),
             *(Metric(f"task/{name}", statistic) for name, statistic in tasks["score"].items()),
-            *(Metric(f"type/{name}", mean_of(group, "score")) for name, group in _by_type(verdicts).items()),
+            *(Metric(f"type/{name}", mean_of(group, "score")) for name, group in types.items()),
             Metric("all_rows", mean_of(verdicts, "score"), "mean over rows, not a published number"),
         ]
 
@@ -113,14 +121,3 @@ def _options(where: str, value: object) -> list[str]:
 
 def _accuracy(number: float | None, gold: float) -> float:
     return 0.0 if number is None else relative_accuracy(relative_error(number, gold))
-
-
-def _by_type(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
-    return grouped(verdicts, lambda prompt: str(prompt.row))
-
-
-def _task_statistics(verdicts: Sequence[Verdict], score: str) -> dict[str, Any]:
-    """One statistic a task; the three levels of relative direction are one task."""
-    types = {name: mean_of(group, score) for name, group in _by_type(verdicts).items()}
-    directions = [types.pop(name) for name in DIRECTIONS if name in types]
-    return types | ({"object_rel_direction": plain_mean(directions)} if directions else {})

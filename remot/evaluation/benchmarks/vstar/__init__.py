@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from remot.data.media.spans import VideoSpan
+from remot.data.records.tables import media_file, number_of, rows_of, string_in
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import (
     BenchmarkPrompt,
@@ -18,12 +19,11 @@ from remot.evaluation.benchmarks.base import (
     Verdict,
 )
 from remot.evaluation.benchmarks.published import PublishedBenchmark
-from remot.evaluation.benchmarks.rows import media_file, number_of, rows_of, string_in
 from remot.evaluation.benchmarks.vstar.parsing import boxes_by_second, judge_rating, two_times
 from remot.rewards.answers.typed import normalised
 from remot.rewards.functional.boxes import box_iou
 from remot.rewards.functional.intervals import hull_iou
-from remot.structures import Box, FloatArray
+from remot.structures import FloatArray
 
 #: The five questions of a row: what, and when and where in each chain.
 PARTS = ("vqa", "temporal", "spatial", "temporal_2", "spatial_2")
@@ -84,7 +84,10 @@ class VSTaR(PublishedBenchmark):
         if part.startswith("temporal"):
             overlap = 0.0 if parsed is None else hull_iou(tuple(parsed), tuple(prompt.gold))
             return {"tiou": overlap} | {f"R1@{one}": float(overlap >= one) for one in TIME_THRESHOLDS}
-        overlaps = _frame_overlaps(parsed or {}, prompt.gold)
+        found = parsed or {}
+        overlaps = [  # for each right box the best of the predicted boxes of its second, 0 without any
+            max((box_iou(one, tuple(box)) for one in found.get(name, ())), default=0.0) for name, box in prompt.gold
+        ]
         shares = {f"AP@{one}": float(np.mean([value >= one for value in overlaps])) for one in BOX_THRESHOLDS}
         return {"viou": float(np.mean(overlaps)), **shares}
 
@@ -162,11 +165,6 @@ def _text(where: str, row: Mapping[str, Any], part: str, facts: Mapping[str, Any
         return f"{asked} Seconds: {seconds}. {boxes}"
     shown = ", ".join(f"{name} s: {box}" for name, box in facts["boxes"])
     return f"{string_in(where, row, 'temporal_question')} Boxes in pixels of {size}: {shown}. {times}"
-
-
-def _frame_overlaps(predicted: Mapping[str, Sequence[Box]], gold: Sequence[Sequence[Any]]) -> list[float]:
-    """For each right box the best overlap of the predicted boxes of its second; 0 without any."""
-    return [max((box_iou(one, tuple(box)) for one in predicted.get(name, ())), default=0.0) for name, box in gold]
 
 
 #: Scene of a row, and by part its scores, with its groups.

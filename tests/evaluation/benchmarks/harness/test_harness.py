@@ -176,11 +176,9 @@ def test_whole_models_of_known_types_get_lmms_evals_own_class(tmp_path):
     assert evaluate_harness._class_of(ModelSource(str(tmp_path))) == "remot"
     (tmp_path / "config.json").write_text("[" * 100_000)
     assert evaluate_harness._class_of(ModelSource(str(tmp_path))) == "remot"
-    weights = evaluate_harness.WeightChoice(None, None, None, None, 5000, "cpu")
-    choice = evaluate_harness.HarnessChoice((), None, None, 1, None, {}, 4)
-    own = evaluate_harness._arguments("qwen3_vl", ModelSource("m", max_pixels=5000), weights, choice)
+    own = evaluate_harness._arguments("qwen3_vl", ModelSource("m", max_pixels=5000), "cpu", 4)
     assert own == {"pretrained": "m", "device": "cpu", "device_map": "cpu", "max_num_frames": 4, "max_pixels": 5000}
-    ours = evaluate_harness._arguments("remot", ModelSource("m"), weights, choice)
+    ours = evaluate_harness._arguments("remot", ModelSource("m"), "cpu", 4)
     assert ours == {"pretrained": "m", "device": "cpu", "dtype": "float32", "num_frames": 4}
 
 

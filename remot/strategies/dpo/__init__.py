@@ -1,0 +1,1 @@
+"""Preference optimisation: pairs of responses, and the objective over them."""
