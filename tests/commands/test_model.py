@@ -33,7 +33,7 @@ def blank(tmp_path_factory):
     config = folder / "forward.yaml"
     config.write_text(yaml.safe_dump(FORWARD))
     words = ["model", "blank", "--out", str(folder / "model"), "--config", str(config), "--root", "embedded/bench"]
-    main([*words, "--num_texts", "40", "--sizes.image_pixels", "96", "--sizes.hidden_size", "64"])
+    main([*words, "--num_texts", "40", "--image_pixels", "96", "--hidden_size", "64"])
     return folder / "model"
 
 
