@@ -136,8 +136,9 @@ def backdrop(generator: np.random.Generator, palette: Palette = PLAIN) -> Canvas
 
 def grain(generator: np.random.Generator, palette: Palette, height: int, width: int) -> Canvas:
     """Fine texture [height, width, 1] around 0."""
-    octaves = [value_noise(generator, height, width, cells) for cells in (11, 23, 47)]
-    return np.float32(palette.grain) * np.sum(octaves, axis=0, dtype=np.float32)[..., None]
+    octaves = np.stack([value_noise(generator, height, width, cells) for cells in (11, 23, 47)])
+    summed: Canvas = octaves.sum(axis=0)[..., None] * np.float32(palette.grain)
+    return summed
 
 
 def draw_shape(generator: np.random.Generator, *, without: Sequence[str] = ()) -> str:
