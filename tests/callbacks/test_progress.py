@@ -3,10 +3,10 @@ import re
 import pytest
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
-from rich.console import Console
 from rich.text import Text
 
 from remot.callbacks import PhaseProgressBar
+from remot.terminal import console
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
 
@@ -70,7 +70,7 @@ def test_evaluation_is_announced(tmp_path, capsys):
 
 def terminal_bar(tmp_path):
     bar, file = PhaseProgressBar(), (tmp_path / "terminal").open("w+", encoding="utf-8")
-    bar._console = Console(file=file, force_terminal=True, force_interactive=True, width=120, color_system=None)
+    bar._console = console(file=file, force_terminal=True, force_interactive=True, width=120, color_system=None)
     return bar, file
 
 

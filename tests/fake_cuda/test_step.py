@@ -72,7 +72,7 @@ def test_steps_are_those_of_a_processor(family, kind):
     wanted, *texts_here, gap = some_steps(copy.deepcopy(policy), make)
     with FakeCudaDevice() as gpu:
         found, *texts_there, gap_there = some_steps(to_gpu(policy), make)
-        assert policy.shares_prompts(None)
+        assert policy.shares_prompts(encode(policy, make_batch(1)))
     assert len(gpu.runtime.graphs) == 2
     assert texts_there == texts_here
     assert max(*gap.values(), *gap_there.values()) < 1e-5

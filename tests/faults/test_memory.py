@@ -20,7 +20,7 @@ def no_memory(*_, **__):
 
 def test_images_are_encoded_in_halves_with_the_same_features(monkeypatch):
     """Room for two of four prompts, one of them without an image; the features are those of all at once."""
-    from remot.models import policy as module
+    from remot.models.families import grid as module
 
     policy = make_policy("qwen3_vl")
     prompts = policy.process(make_batch(4, seed=1))
@@ -54,7 +54,7 @@ def test_the_error_names_what_would_do(size, key):
 
 PLACES = {
     "rollout": ("remot.rollout.decoding.engine.decode", "while decoding"),
-    "encoding": ("remot.models.policy.visual_features", "while encoding"),
+    "encoding": ("remot.models.families.grid.visual_features", "while encoding"),
     "scoring": ("remot.models.policy.VLMPolicy.completion_logprobs", "while training on"),
 }
 
