@@ -108,7 +108,7 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
     "model": {
         "blank": Own(
             "remot.commands.model:blank_command",
-            summary="Write a model folder whose vocabulary is learnt from the embedded clips' prompts and responses.",
+            summary="Write a small random model whose vocabulary is learnt from a configuration's prompts.",
         )
     },
 }

@@ -204,6 +204,37 @@ def test_game_boxes_lie_where_the_thing_is(tmp_path):
     assert np.median(gaps) < 0.3
 
 
+def shift_between(first, second, most=26):
+    """Pixels by which the second image lies to the right of the first, where their middle rows fit best."""
+    one, two = (image.astype(float).mean(axis=-1)[20:70] for image in (first, second))
+    width = one.shape[1]
+    errors = {
+        by: np.abs(two[:, max(by, 0) : width + min(by, 0)] - one[:, max(-by, 0) : width - max(by, 0)]).mean()
+        for by in range(-most, most + 1)
+    }
+    return min(errors, key=errors.get)
+
+
+def test_a_roaming_player_turns_and_goes_at_once_and_the_images_show_it(tmp_path):
+    """A turn to the right by 10 degrees moves what is ahead to the left by 64 tan 10 = 11 pixels of the 128."""
+    clips = record("vizdoom", tmp_path, num_clips=4, seed=3, motion="roam", maps=["MAP03", "MAP05"])
+    assert {clip.scene_id for clip in clips.values()} == {"doom-map03", "doom-map05"}
+    agreed, both = [], 0
+    for clip in clips.values():
+        frames = [image.numpy().transpose(1, 2, 0) for image in read_frames(clip, range(clip.num_frames))]
+        place = clip.camera.camera_to_world[:, :3, 3]
+        turns = CameraYaw(0.5, 2.0, 60.0, 1.0).measure(clip, np.arange(clip.num_frames))[""]
+        for frame in range(clip.num_frames - 1):
+            turn, way = turns[frame, frame + 1], np.linalg.norm(place[frame + 1] - place[frame])
+            both += abs(turn) > 2 and way > 0.1
+            if 4 < abs(turn) < 18 and way < 0.05:
+                expected = -64 * np.tan(np.radians(turn))
+                agreed.append(abs(shift_between(frames[frame], frames[frame + 1]) - expected) < 3)
+    assert both >= 4
+    assert len(agreed) >= 4
+    assert np.mean(agreed) > 0.8
+
+
 def test_the_embedded_game_clips_can_be_made_again(tmp_path):
     need("vizdoom")
     record_command(tmp_path, num_clips=8, seed=0)

@@ -16,7 +16,7 @@ from remot.seeding import numpy_generator
 from remot.synthetic.rendering import clips as renderer
 from remot.synthetic.rendering.camera import turned
 from remot.synthetic.rendering.canvas import COLOURS
-from remot.synthetic.rendering.clips import KINDS, kind_of, render_dataset
+from remot.synthetic.rendering.clips import KINDS, VARIED_KINDS, kind_of, render_dataset, render_varied_clip
 from remot.synthetic.rendering.profile import level_profile, wander
 from remot.synthetic.simulators.vizdoom import pose
 from tests.helpers import assert_close
@@ -214,6 +214,56 @@ def test_what_is_not_meant_to_move_hardly_does(kind):
             else:
                 limit[0 if kind.endswith("horizontal") else 1] = 1.0
             assert np.all(spread <= limit), (name, index, spread)
+
+
+def hue_of(image, box_xyxy):
+    """Mean unit vector of colour in the middle of a box."""
+    x0, y0, x1, y1 = box_xyxy
+    middle = np.array([[(3 * y0 + y1) / 4, (y0 + 3 * y1) / 4], [(3 * x0 + x1) / 4, (x0 + 3 * x1) / 4]]).round()
+    inside = image[slice(*middle[0].astype(int)), slice(*middle[1].astype(int))].reshape(-1, 3).astype(float)
+    return (inside / np.maximum(np.linalg.norm(inside, axis=1, keepdims=True), 1)).mean(axis=0)
+
+
+def test_varied_clips_show_what_their_annotations_say_in_any_colour():
+    """The colour in a thing's box is more like the one that its name says than like any other; no colour is fixed."""
+    units = {name: np.array(rgb) / np.linalg.norm(rgb) for name, rgb in COLOURS.items()}
+    named, found = [], []
+    for index in [number for number in range(64) if list(VARIED_KINDS)[number % 8].startswith("object")]:
+        clip, frames = render_varied_clip(7, index)
+        for name, track in clip.objects.items():
+            if name.split()[1] == "ring":  # its middle shows the background
+                continue
+            hue = hue_of(frames[10], track.boxes_xyxy[10])
+            named.append(name.split()[0])
+            found.append(max(units, key=lambda colour: units[colour] @ hue))
+    assert len(named) >= 16
+    assert len(set(named)) >= 5
+    assert np.mean([one == other for one, other in zip(named, found, strict=True)]) > 0.9
+
+
+def test_varied_clips_are_a_function_of_seed_and_number():
+    (clip, frames), (_, again) = (render_varied_clip(7, 5) for _ in range(2))
+    assert np.array_equal(frames, again)
+    assert not np.array_equal(frames, render_varied_clip(8, 5)[1])
+    assert clip.clip_id == "varied-7-5"
+
+
+@pytest.mark.parametrize("index", [7, 15, 23, 31])
+def test_what_stands_in_a_room_moves_against_the_turn_of_a_camera_that_roams(index):
+    """Between frames of nearly the same place: to the right moves things to the left."""
+    clip, _ = render_varied_clip(3, index)
+    poses = clip.camera.camera_to_world
+    yaw, agreed = controlled(clip, "camera_yaw"), []
+    assert np.abs(poses[:, 2, 3] - poses[0, 2, 3]).max() < 1e-9
+    for track in clip.objects.values():
+        assert track.is_landmark
+        whole = (track.boxes_xyxy[:, :2] > 1).all(axis=1) & (track.boxes_xyxy[:, 2:] < 127).all(axis=1)
+        for i, j in product(np.flatnonzero(whole), repeat=2):
+            way = np.linalg.norm(poses[j, :3, 3] - poses[i, :3, 3])
+            if yaw[j] - yaw[i] > 10 and way < 0.05:
+                agreed.append(centres(track.boxes_xyxy)[j, 0] < centres(track.boxes_xyxy)[i, 0] - 5)
+    assert all(agreed)
+    assert np.ptp(yaw) > 20 or np.ptp(poses[:, :2, 3], axis=0).max() > 0.4
 
 
 def test_names_are_unambiguous():

@@ -100,9 +100,11 @@ def test_a_reduced_recording_keeps_every_second_frame_and_scales_with_its_images
     assert_close(small.clip.agent.headings_degrees, [0, 2])
 
 
-def test_a_map_that_does_not_exist_is_refused(tmp_path):
+@pytest.mark.parametrize("motion", ["walk", "turn", "roam"])
+def test_a_map_that_does_not_exist_is_refused(motion, tmp_path):
     with pytest.raises(ConfigError, match="MAP33"):
-        commands.vizdoom_command(tmp_path / "new", maps=["MAP33"])
+        commands.vizdoom_command(tmp_path / "new", motion=motion, maps=["MAP33"])
+    assert not (tmp_path / "new").exists()
 
 
 def test_recordings_are_written_by_a_process_of_their_own_and_its_errors_come_back(tmp_path):

@@ -1,6 +1,5 @@
 """``remot record vizdoom``, ``remot record aloha`` and ``remot record miniworld``."""
 
-import re
 import sys
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +16,7 @@ def vizdoom_command(
     out: Path,
     num_clips: int = 8,
     seed: int = 0,
-    motion: Literal["walk", "turn"] = "walk",
+    motion: Literal["walk", "turn", "roam"] = "walk",
     maps: list[str] | None = None,
     small: bool = False,  # noqa: FBT001, FBT002 (a switch of the command line)
 ) -> None:
@@ -27,23 +26,22 @@ def vizdoom_command(
         out: Folder to write to, created if missing.
         num_clips: Number of clips, the maps taking turns.
         seed: Of all choices; the same seed gives the same clips.
-        motion: A player who walks, turns and stands among monsters, or one who only turns, with the camera alone
-            annotated, as in the clips that come with the library.
-        maps: Maps that take turns, such as MAP03; four by default. For a player who walks.
-        small: Write 30 images of 128 x 96 without masks, as the clips of remot-bench.
+        motion: A player who walks, turns and stands among monsters; one who only turns, with the camera alone
+            annotated, as in the clips that come with the library; or one who turns, goes and sidesteps at the same
+            time (``roam``), as a hand-held camera does, with the camera alone annotated.
+        maps: Maps that take turns, such as MAP03; four by default.
+        small: Write 30 images of 128 x 96 without masks, as the clips of remot-bench. For a player who walks.
     """
     from remot.synthetic.simulators.doom_walk import record_walk
-    from remot.synthetic.simulators.vizdoom import LICENCE, MAPS, SOURCE, record_command
+    from remot.synthetic.simulators.vizdoom import LICENCE, MAPS, SOURCE, record_command, require_maps
 
     _require_some(num_clips)
-    if motion == "turn":
-        record_command(out, num_clips, seed)
+    chosen = tuple(maps or MAPS)
+    require_maps(chosen)
+    if motion != "walk":
+        record_command(out, num_clips, seed, chosen, roams=motion == "roam")
     else:
-        for name in maps or ():
-            if not re.fullmatch(r"MAP(?:0[1-9]|[12][0-9]|3[0-2])", name):
-                msg = f"--maps {name!r:.60}: give names from MAP01 to MAP32, such as --maps MAP01 --maps MAP03"
-                raise ConfigError(msg)
-        record = partial(record_walk, maps=tuple(maps or MAPS))
+        record = partial(record_walk, maps=chosen)
         _record(record, out, num_clips, seed, (SOURCE, LICENCE), small=small)
 
 

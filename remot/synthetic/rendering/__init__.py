@@ -11,7 +11,7 @@ def render_command(
     num_clips: int = 175,
     seed: int = 0,
     num_workers: int = 1,
-    collection: Literal["triplets", "tasks", "bench"] = "triplets",
+    collection: Literal["triplets", "varied", "tasks", "bench"] = "triplets",
 ) -> None:
     """Render a collection of synthetic clips.
 
@@ -19,8 +19,9 @@ def render_command(
         out: Folder to write to, created if missing.
         num_clips: Number of clips, the kinds taking turns.
         seed: Names the collection.
-        num_workers: Processes to share the work, for triplets; the clips do not depend on it.
-        collection: Clips for triplets; for tasks, with events, tracks, layouts and camera paths; or for remot-bench.
+        num_workers: Processes to share the work, for triplets and varied; the clips do not depend on it.
+        collection: Clips for triplets; the same with materials, lights, textures and main colours that vary, and a
+            camera that goes about; for tasks, with events, tracks, layouts and camera paths; or for remot-bench.
 
     Raises:
         ConfigError: If no clip is asked for, or the seed is negative.
@@ -34,10 +35,15 @@ def render_command(
 
     with Progress() as bar:
         task = bar.add_task("rendering clips", total=num_clips)
-        if collection != "triplets":
+        if collection in ("tasks", "bench"):
             render = render_task_clips if collection == "tasks" else render_bench_clips
             render(out, num_clips, seed, lambda done: bar.update(task, completed=done))
             return
         render_dataset(
-            out, num_clips, seed, num_workers=num_workers, progress=lambda done: bar.update(task, completed=done)
+            out,
+            num_clips,
+            seed,
+            is_varied=collection == "varied",
+            num_workers=num_workers,
+            progress=lambda done: bar.update(task, completed=done),
         )

@@ -5,10 +5,19 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.structures import CameraTrack, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Shape, paint_shape, to_image
+from remot.synthetic.rendering.canvas import SHAPES, Canvas, Colour, Paint, Shape, paint_shape, to_image
 from remot.synthetic.rendering.panorama import Panorama, direction_of, draw_panorama, frame_towards
 from remot.synthetic.rendering.profile import level_profile, wander
-from remot.synthetic.rendering.scene import IMAGE_SIZE, NUM_FRAMES, RenderedScene, draw_colours, draw_shape
+from remot.synthetic.rendering.scene import (
+    IMAGE_SIZE,
+    NUM_FRAMES,
+    PLAIN,
+    Palette,
+    RenderedScene,
+    draw_colours,
+    draw_shape,
+    grain,
+)
 
 FIELD_OF_VIEW_DEGREES = 70.0
 FOCAL_PIXELS = IMAGE_SIZE / 2 / np.tan(np.deg2rad(FIELD_OF_VIEW_DEGREES / 2))
@@ -66,23 +75,26 @@ def turned(yaw_degrees: float, pitch_degrees: float) -> FloatArray:
     return np.asarray(about_y @ about_x)
 
 
-def render_camera_scene(generator: np.random.Generator, *, is_pitch: bool) -> RenderedScene:
+def render_camera_scene(generator: np.random.Generator, palette: Palette = PLAIN, *, is_pitch: bool) -> RenderedScene:
     """A camera that turns to the sides or up and down while a landmark stays in view."""
     turn = level_profile(generator, NUM_FRAMES, -MAX_TURN_DEGREES, MAX_TURN_DEGREES, LEVEL_GAP_DEGREES)
     other = wander(generator, NUM_FRAMES, WANDER_DEGREES)
     yaw, pitch = (other, turn) if is_pitch else (turn, other)
     rotations = np.stack([turned(*angles) for angles in zip(yaw, pitch, strict=True)])
-    colours = draw_colours(generator)
+    colours = draw_colours(generator, palette)
     landmark = _draw_landmark(generator, colours.pop(), turn, is_pitch=is_pitch)
     panorama = draw_panorama(generator)
-    _paint_bystanders(generator, panorama, landmark, colours)
-    panorama.paint(landmark.shape, landmark.direction, landmark.radius_degrees, COLOURS[landmark.name.split()[0]])
+    if palette.grain:
+        panorama.texture += grain(generator, palette, *panorama.texture.shape[:2])
+    _paint_bystanders(generator, panorama, landmark, colours, palette)
+    paint = palette.paints[landmark.name.split()[0]]
+    panorama.paint(landmark.shape, landmark.direction, landmark.radius_degrees, paint)
     steps = (np.arange(IMAGE_SIZE) + 0.5 - IMAGE_SIZE / 2) / FOCAL_PIXELS
     x, y = np.meshgrid(steps, steps)
     rays = np.stack([x, y, np.ones_like(x)], axis=-1).astype(np.float32)  # [H, W, 3] through the pixels' centres
     views = [panorama.view(rays, rotation) for rotation in rotations]
     if generator.random() < 0.5:
-        _paint_flyer(generator, views, rotations, landmark, colours.pop())
+        _paint_flyer(generator, views, rotations, landmark, palette.paints[colours.pop()])
     track = ObjectTrack(landmark.boxes_xyxy(rotations), is_landmark=True)
     frames = np.stack([to_image(view) for view in views])
     poses = np.tile(np.eye(4), (len(rotations), 1, 1))  # the world's own heading and origin mean nothing
@@ -106,7 +118,7 @@ def _draw_landmark(generator: np.random.Generator, colour: str, turn: FloatArray
 
 
 def _paint_bystanders(
-    generator: np.random.Generator, panorama: Panorama, landmark: Landmark, colours: list[str]
+    generator: np.random.Generator, panorama: Panorama, landmark: Landmark, colours: list[str], palette: Palette
 ) -> None:
     """Two to four things that stand still elsewhere; their colours are taken from ``colours``."""
     for _ in range(int(generator.integers(2, 5))):
@@ -114,11 +126,15 @@ def _paint_bystanders(
         direction = direction_of(azimuth, elevation)
         if direction @ landmark.direction < np.cos(np.deg2rad(CLEARANCE_DEGREES)):
             shape = SHAPES[draw_shape(generator)]
-            panorama.paint(shape, direction, float(generator.uniform(4, 6.5)), COLOURS[colours.pop()])
+            panorama.paint(shape, direction, float(generator.uniform(4, 6.5)), palette.paints[colours.pop()])
 
 
 def _paint_flyer(
-    generator: np.random.Generator, views: list[Canvas], rotations: FloatArray, landmark: Landmark, colour: str
+    generator: np.random.Generator,
+    views: list[Canvas],
+    rotations: FloatArray,
+    landmark: Landmark,
+    paint: Colour | Paint,
 ) -> None:
     """Something small that flies about on its own, above or below the landmark."""
     shape = SHAPES[draw_shape(generator)]
@@ -129,4 +145,4 @@ def _paint_flyer(
         azimuth = landmark.azimuth_degrees + swing * np.sin(phase + frame * 0.4)
         seen = direction_of(azimuth, elevation) @ rotation
         if seen[2] > 0.3:
-            paint_shape(view, shape, project(seen), 6.0, COLOURS[colour])
+            paint_shape(view, shape, project(seen), 6.0, paint)

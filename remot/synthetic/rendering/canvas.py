@@ -27,6 +27,25 @@ COLOURS: dict[str, Colour] = {
 
 
 @dataclass(frozen=True)
+class Paint:
+    """What a thing is made of, and the light on it.
+
+    Args:
+        colour: RGB.
+        slope_xy: How steeply brightness falls to the right and downwards, 1 for the usual light from the upper left.
+        gloss: Brightness of the highlight, 0 for none.
+        waves_xy: Stripes in a radius to the right and downwards, for a pattern; both 0 for none.
+        depth: How much darker the dark stripes are.
+    """
+
+    colour: Colour
+    slope_xy: tuple[float, float] = (1.0, 1.0)
+    gloss: float = 0.0
+    waves_xy: tuple[float, float] = (0.0, 0.0)
+    depth: float = 0.0
+
+
+@dataclass(frozen=True)
 class Shape:
     """A figure around the origin.
 
@@ -67,7 +86,9 @@ def blend(canvas: Canvas, coverage: Canvas, colour: Canvas) -> None:
     canvas += coverage[..., None] * (colour - canvas)
 
 
-def paint_shape(canvas: Canvas, shape: Shape, centre_xy: FloatArray, radius_pixels: float, colour: Colour) -> None:
+def paint_shape(
+    canvas: Canvas, shape: Shape, centre_xy: FloatArray, radius_pixels: float, colour: Colour | Paint
+) -> None:
     """Paint a lit shape, in place; parts outside the image are cut off."""
     reach = radius_pixels * max(shape.half_width, shape.half_height) + 2
     window, x, y = _window(canvas, centre_xy - reach, centre_xy + reach)
@@ -100,10 +121,18 @@ def edge_coverage(distance_pixels: Canvas) -> Canvas:
     return coverage
 
 
-def lit(colour: Colour, x: Canvas, y: Canvas) -> Canvas:
-    """``colour`` under light from the upper left, [H, W, 3]."""
-    light = np.clip(1 - np.float32(0.13) * (x + y), 0.7, 1.2)
-    shaded: Canvas = np.minimum(light[..., None] * np.array(colour, np.float32), 255)
+def lit(colour: Colour | Paint, x: Canvas, y: Canvas) -> Canvas:
+    """``colour`` under light from the upper left, or from where its paint says, [H, W, 3]."""
+    paint = colour if isinstance(colour, Paint) else Paint(colour)
+    right, down = (np.float32(slope) for slope in paint.slope_xy)
+    light = np.clip(1 - np.float32(0.13) * (right * x + down * y), 0.7, 1.2)
+    if paint.depth:
+        waves = np.sin(2 * np.pi * paint.waves_xy[0] * x) * np.cos(2 * np.pi * paint.waves_xy[1] * y)
+        light = light * (1 - np.float32(paint.depth) * (waves < 0))
+    shaded: Canvas = np.minimum(light[..., None] * np.array(paint.colour, np.float32), 255)
+    if paint.gloss:
+        spot = np.exp(-4 * ((x + 0.35 * right) ** 2 + (y + 0.35 * down) ** 2))
+        shaded = shaded + np.float32(paint.gloss) * spot[..., None] * (255 - shaded)
     return shaded
 
 

@@ -20,8 +20,9 @@ from remot.synthetic.rendering.camera import render_camera_scene
 from remot.synthetic.rendering.effector import render_diagonal_scene, render_effector_scene, render_gripper_scene
 from remot.synthetic.rendering.objects import render_object_scene
 from remot.synthetic.rendering.scene import FPS, NUM_FRAMES, RenderedScene, named_clip
+from remot.synthetic.rendering.varied import draw_palette, photographed, render_roaming_scene
 
-Renderer = Callable[[np.random.Generator], RenderedScene]
+Renderer = Callable[..., RenderedScene]
 
 #: The kinds of clips, named after the attribute that each of them varies: domain and renderer.
 KINDS: dict[str, tuple[str, Renderer]] = {
@@ -33,6 +34,9 @@ KINDS: dict[str, tuple[str, Renderer]] = {
     "object_horizontal": ("objects", partial(render_object_scene, free_axis=0)),
     "object_vertical": ("objects", partial(render_object_scene, free_axis=1)),
 }
+
+#: The kinds of clips whose materials, light and images vary, with one seen from a camera that goes about.
+VARIED_KINDS = KINDS | {"camera_roam": ("camera", render_roaming_scene)}
 
 #: The kinds of clips of remot-bench.
 BENCH_KINDS = KINDS | {"effector_composite": ("manipulation", render_diagonal_scene)}
@@ -61,6 +65,17 @@ def render_clip(seed: int, index: int, kind: str) -> tuple[Clip, NDArray[np.uint
     return named_clip(name, domain, np.arange(NUM_FRAMES) / FPS, **tracks), scene.frames
 
 
+def render_varied_clip(seed: int, index: int) -> tuple[Clip, NDArray[np.uint8]]:
+    """A clip of :data:`VARIED_KINDS`, each in turn; the same arguments always give the same clip."""
+    kind = list(VARIED_KINDS)[index % len(VARIED_KINDS)]
+    domain, renderer = VARIED_KINDS[kind]
+    looks, generator = (numpy_generator(seed, stream, kind, index) for stream in ("looks", "varied"))
+    scene = renderer(generator, draw_palette(looks))
+    tracks = {"camera": scene.camera, "effectors": scene.effectors, "objects": scene.objects}
+    clip = named_clip(f"varied-{seed}-{index}", domain, np.arange(NUM_FRAMES) / FPS, **tracks)
+    return clip, photographed(scene.frames, looks)
+
+
 def kind_of(index: int) -> str:
     """Kind of clip number ``index`` of a collection: each in turn."""
     return list(KINDS)[index % len(KINDS)]
@@ -71,12 +86,13 @@ def render_dataset(
     num_clips: int,
     seed: int,
     *,
+    is_varied: bool = False,
     num_workers: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> None:
-    """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``."""
+    """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``, plain ones or varied ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    task = partial(_render_to, folder, seed)
+    task = partial(_render_to, folder, seed, is_varied)
     with ExitStack() as stack:
         files: Iterable[Path] = map(task, range(num_clips))
         if num_workers > 1:
@@ -87,8 +103,8 @@ def render_dataset(
                 progress(number)
 
 
-def _render_to(folder: Path, seed: int, index: int) -> Path:
-    clip, frames = render_clip(seed, index, kind_of(index))
+def _render_to(folder: Path, seed: int, is_varied: bool, index: int) -> Path:  # noqa: FBT001 - for `partial`
+    clip, frames = render_varied_clip(seed, index) if is_varied else render_clip(seed, index, kind_of(index))
     return write_clip(clip, frames, folder, fps=FPS, source=SOURCE, licence=LICENCE, crf=CRF)
 
 

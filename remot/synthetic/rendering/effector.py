@@ -5,21 +5,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from remot.structures import EffectorTrack, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import COLOURS, Canvas, Colour, paint_bar, paint_rectangle
+from remot.synthetic.rendering.canvas import Canvas, Colour, paint_bar, paint_rectangle
 from remot.synthetic.rendering.profile import level_profile, wander
 from remot.synthetic.rendering.scene import (
     FIXED_FOCAL_PIXELS,
     IMAGE_SIZE,
     LEVEL_GAP_PIXELS,
     NUM_FRAMES,
+    PLAIN,
+    Palette,
     RenderedScene,
+    backdrop,
     bystanders,
     draw_colours,
     fixed_camera,
     painted,
     wandering_path,
 )
-from remot.synthetic.rendering.texture import tabletop
 
 ARM_NAME = "arm"
 DEPTH_METRES = 1.0
@@ -112,7 +114,7 @@ class Arm:
         return np.concatenate([path_xy - half, path_xy + half], axis=1)
 
 
-def render_effector_scene(generator: np.random.Generator, free_axis: int) -> RenderedScene:
+def render_effector_scene(generator: np.random.Generator, palette: Palette = PLAIN, *, free_axis: int) -> RenderedScene:
     """The gripper moves along one axis (0 horizontal, 1 vertical) and keeps its opening."""
     gripper = GripperShape(max_gap=float(generator.uniform(12, 16)))
     direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
@@ -121,10 +123,10 @@ def render_effector_scene(generator: np.random.Generator, free_axis: int) -> Ren
     lane = float(generator.uniform(0.25, 0.75)) * IMAGE_SIZE
     opening = generator.uniform(0.2, 0.8) + wander(generator, NUM_FRAMES, 0.03)
     path = wandering_path(generator, free_axis, along, lane)
-    return _render(generator, gripper, direction, path, opening, free_axis=free_axis)
+    return _render(generator, palette, gripper, direction, path, opening, free_axis=free_axis)
 
 
-def render_diagonal_scene(generator: np.random.Generator) -> RenderedScene:
+def render_diagonal_scene(generator: np.random.Generator, palette: Palette = PLAIN) -> RenderedScene:
     """The gripper moves along one of the image's diagonals and keeps its opening."""
     gripper = GripperShape(max_gap=float(generator.uniform(12, 16)))
     direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
@@ -133,10 +135,10 @@ def render_diagonal_scene(generator: np.random.Generator) -> RenderedScene:
     up = across if generator.integers(2) else IMAGE_SIZE - across
     path = np.stack([across, up], axis=1)
     opening = generator.uniform(0.2, 0.8) + wander(generator, NUM_FRAMES, 0.03)
-    return _render(generator, gripper, direction, path, opening, free_axis=int(generator.integers(2)))
+    return _render(generator, palette, gripper, direction, path, opening, free_axis=int(generator.integers(2)))
 
 
-def render_gripper_scene(generator: np.random.Generator) -> RenderedScene:
+def render_gripper_scene(generator: np.random.Generator, palette: Palette = PLAIN) -> RenderedScene:
     """The gripper opens and closes, and stays where it is but for a slight drift."""
     gripper = GripperShape(max_gap=40.0, finger_width=8.0, finger_length=24.0)
     direction = DIRECTIONS[int(generator.integers(len(DIRECTIONS)))]
@@ -144,11 +146,12 @@ def render_gripper_scene(generator: np.random.Generator) -> RenderedScene:
     margin = max(gripper.half_span, gripper.half_reach) + 3
     place = generator.uniform(margin, IMAGE_SIZE - margin, 2)
     path = wandering_path(generator, 0, place[0] + wander(generator, NUM_FRAMES, 3.0), float(place[1]))
-    return _render(generator, gripper, direction, path, opening, free_axis=int(generator.integers(2)))
+    return _render(generator, palette, gripper, direction, path, opening, free_axis=int(generator.integers(2)))
 
 
 def _render(
     generator: np.random.Generator,
+    palette: Palette,
     gripper: GripperShape,
     direction: FloatArray,
     path_xy: FloatArray,
@@ -156,16 +159,16 @@ def _render(
     *,
     free_axis: int,
 ) -> RenderedScene:
-    background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
+    background, colours = backdrop(generator, palette), draw_colours(generator, palette)
     # An arm that enters the image behind its fingers, with links that stand out from the background.
     half, sideways = IMAGE_SIZE / 2, direction[::-1]
     base = half - direction * (half + 8) + sideways * generator.uniform(-0.7, 0.7) * half
     elbow = sideways * generator.uniform(-18, 18)
-    colour, web_colour = COLOURS[colours.pop()], COLOURS[colours.pop()]
+    colour, web_colour = palette.rgb(colours.pop()), palette.rgb(colours.pop())
     link_colour = LIGHT if float(background.mean()) < 115 else DARK
     arm = Arm(gripper, direction, base, elbow, colour, web_colour, link_colour)
     lane = float(path_xy[:, 1 - free_axis].mean())
-    props = bystanders(generator, colours, free_axis=free_axis, lane=lane)
+    props = bystanders(generator, colours, palette, free_axis=free_axis, lane=lane)
 
     def paint_arm(canvas: Canvas, frame: int) -> None:
         arm.paint(canvas, path_xy[frame], float(opening[frame]))

@@ -8,7 +8,10 @@ from remot.synthetic.rendering.scene import (
     IMAGE_SIZE,
     LEVEL_GAP_PIXELS,
     NUM_FRAMES,
+    PLAIN,
+    Palette,
     RenderedScene,
+    backdrop,
     bystanders,
     draw_colours,
     draw_prop,
@@ -16,19 +19,19 @@ from remot.synthetic.rendering.scene import (
     painted,
     wandering_path,
 )
-from remot.synthetic.rendering.texture import tabletop
 
 MARGIN_PIXELS = 2.0
 
 
-def render_object_scene(generator: np.random.Generator, free_axis: int) -> RenderedScene:
+def render_object_scene(generator: np.random.Generator, palette: Palette = PLAIN, *, free_axis: int) -> RenderedScene:
     """A thing moves along one axis; in half of the clips a second one does so independently, in its own lane.
 
     Args:
         generator: Source of every choice.
+        palette: Colours, materials and light.
         free_axis: 0 for horizontal motion, 1 for vertical.
     """
-    background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
+    background, colours = backdrop(generator, palette), draw_colours(generator, palette)
     if generator.random() < 0.5:
         lanes = [float(generator.uniform(0.2, 0.8)) * IMAGE_SIZE]
     else:  # a second thing at the other side of the image
@@ -40,8 +43,8 @@ def render_object_scene(generator: np.random.Generator, free_axis: int) -> Rende
         margin = radius + MARGIN_PIXELS
         along = level_profile(generator, NUM_FRAMES, margin, IMAGE_SIZE - margin, LEVEL_GAP_PIXELS)
         path = wandering_path(generator, free_axis, along, lane)
-        actors.append(draw_prop(generator, colour, radius, path))
-    others = bystanders(generator, colours, free_axis=free_axis, lane=lanes[0]) if len(lanes) == 1 else []
+        actors.append(draw_prop(generator, colour, radius, path, palette))
+    others = bystanders(generator, colours, palette, free_axis=free_axis, lane=lanes[0]) if len(lanes) == 1 else []
     frames = painted(background, [prop.paint for prop in (*others, *actors)])
     return RenderedScene(
         frames, fixed_camera(), objects={actor.name: ObjectTrack(actor.boxes_xyxy) for actor in actors}

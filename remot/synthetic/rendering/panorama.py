@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from remot.structures import FloatArray
-from remot.synthetic.rendering.canvas import Canvas, Colour, Shape, blend, edge_coverage, lit
+from remot.synthetic.rendering.canvas import Canvas, Colour, Paint, Shape, blend, edge_coverage, lit
 from remot.synthetic.rendering.texture import muted_colour, value_noise
 
 TEXELS_PER_DEGREE = 2.2
@@ -50,7 +50,7 @@ class Panorama:
         parts = np.cos(elevation)[:, None, None] * across[None] + np.sin(elevation)[:, None, None] * upright
         return np.asarray(parts, dtype=np.float32)
 
-    def paint(self, shape: Shape, direction: FloatArray, radius_degrees: float, colour: Colour) -> None:
+    def paint(self, shape: Shape, direction: FloatArray, radius_degrees: float, colour: Colour | Paint) -> None:
         """Paint a flat shape that faces the camera, centred on ``direction``."""
         right, down, ahead = (self.directions @ axis.astype(np.float32) for axis in frame_towards(direction).T)
         radius = np.tan(np.deg2rad(radius_degrees))

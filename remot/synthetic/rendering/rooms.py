@@ -35,8 +35,8 @@ MAX_TRIES = 200
 def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
     """The camera turns in the middle of a room; every thing in it is seen at some time."""
     while True:  # about one draw in two will do
-        room = _draw_room(generator)
-        solids = _ring_of(generator, room)
+        room = draw_room(generator)
+        solids = ring_of(generator, room)
         middle = np.array([*room.size_metres[:2] / 2, CAMERA_HEIGHT])
         start, turn = generator.uniform(0, 360), generator.choice([-1, 1]) * generator.uniform(200, 320)
         angles = start + turn * np.linspace(0, 1, NUM_FRAMES)
@@ -59,7 +59,7 @@ def render_room(generator: np.random.Generator, name: str) -> tuple[Clip, NDArra
 def render_floor(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
     """The camera rests; two things go over the floor one after the other, the rest stands."""
     while True:  # about one draw in five will do
-        room = _draw_room(generator)
+        room = draw_room(generator)
         pose = looking(np.array([room.size_metres[0] / 2, 0.25, CAMERA_HEIGHT + 0.5]), 90, 26)
         solids = _scattered(generator, room)
         paths, events = _moves(generator, solids)
@@ -116,7 +116,8 @@ def _track(
     )
 
 
-def _draw_room(generator: np.random.Generator) -> Room:
+def draw_room(generator: np.random.Generator) -> Room:
+    """An empty room in muted colours."""
     size = np.array([generator.uniform(4.2, 6.5), generator.uniform(4.2, 6.5), 2.8]).round(2)
     return Room(size, np.stack([muted_colour(generator, 90, 180) for _ in range(4)]))
 
@@ -135,7 +136,7 @@ def _apart(solid: Solid, others: Sequence[Solid], gap: float = 0.15) -> bool:
     )
 
 
-def _ring_of(generator: np.random.Generator, room: Room) -> list[Solid]:
+def ring_of(generator: np.random.Generator, room: Room) -> list[Solid]:
     """Things around the middle of the room, where the camera turns."""
     repeated = [int(generator.choice([1, 2, 3])) for _ in range(int(generator.integers(1, 3)))]
     single = [1] * int(generator.integers(3, 5))

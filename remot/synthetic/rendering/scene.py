@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.structures import CameraTrack, Clip, EffectorTrack, FloatArray, ObjectTrack
-from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Colour, Shape, paint_shape, to_image
+from remot.synthetic.rendering.canvas import COLOURS, SHAPES, Canvas, Colour, Paint, Shape, paint_shape, to_image
 from remot.synthetic.rendering.profile import wander
+from remot.synthetic.rendering.texture import tabletop, value_noise
 
 IMAGE_SIZE = 128
 NUM_FRAMES = 20
@@ -24,6 +25,30 @@ FIXED_FOCAL_PIXELS = float(IMAGE_SIZE)
 
 #: Colours of the second and of the main thing of a clip.
 MAIN_COLOURS = ("blue", "red")
+
+
+@dataclass(frozen=True)
+class Palette:
+    """What things of each colour are painted with, and which colours the main things have.
+
+    Args:
+        paints: For the word a viewer would use.
+        main: Colours of the second and of the main thing; empty for any.
+        grain: Strength of the fine texture on a background.
+    """
+
+    paints: Mapping[str, Colour | Paint]
+    main: tuple[str, ...] = ()
+    grain: float = 0.0
+
+    def rgb(self, name: str) -> Colour:
+        """The plain colour of that name."""
+        paint = self.paints[name]
+        return paint.colour if isinstance(paint, Paint) else paint
+
+
+#: Flat colours under one light, the main thing red: the clips that come with the library.
+PLAIN = Palette(COLOURS, MAIN_COLOURS)
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +68,14 @@ class Prop:
     Args:
         name: What a viewer would call it, such as ``red ball``.
         shape: Its figure.
-        colour: RGB.
+        colour: RGB, or a paint.
         radius_pixels: Its size.
         path_xy: [N, 2] centre in pixels.
     """
 
     name: str
     shape: Shape
-    colour: Colour
+    colour: Colour | Paint
     radius_pixels: float
     path_xy: FloatArray
 
@@ -92,14 +117,28 @@ def fixed_camera(num_frames: int = NUM_FRAMES) -> CameraTrack:
     return CameraTrack(np.tile(np.eye(4), (num_frames, 1, 1)), intrinsics)
 
 
-def draw_colours(generator: np.random.Generator) -> list[str]:
+def draw_colours(generator: np.random.Generator, palette: Palette = PLAIN) -> list[str]:
     """The palette's names, for things to take from the end: no colour is used twice.
 
-    The thing a clip is about is always red and a second one blue; the rest come in random order. A model of a million
-    parameters learns to find "the thing" in minutes if its colour identifies it, and in hours if only its name does.
+    In the plain palette the thing a clip is about is always red and a second one blue; the rest come in random order. A
+    model of a million parameters learns to find "the thing" in minutes if its colour identifies it, and in hours if
+    only its name does.
     """
-    others = [name for name in COLOURS if name not in MAIN_COLOURS]
-    return [*(str(name) for name in generator.permutation(others)), *MAIN_COLOURS]
+    others = [name for name in palette.paints if name not in palette.main]
+    return [*(str(name) for name in generator.permutation(others)), *palette.main]
+
+
+def backdrop(generator: np.random.Generator, palette: Palette = PLAIN) -> Canvas:
+    """A still background [H, W, 3] with the palette's grain."""
+    background = tabletop(generator, IMAGE_SIZE)
+    return background + grain(generator, palette, IMAGE_SIZE, IMAGE_SIZE) if palette.grain else background
+
+
+def grain(generator: np.random.Generator, palette: Palette, height: int, width: int) -> Canvas:
+    """Fine texture [height, width, 1] around 0."""
+    octaves = np.stack([value_noise(generator, height, width, cells) for cells in (11, 23, 47)])
+    summed: Canvas = octaves.sum(axis=0)[..., None] * np.float32(palette.grain)
+    return summed
 
 
 def draw_shape(generator: np.random.Generator, *, without: Sequence[str] = ()) -> str:
@@ -108,15 +147,21 @@ def draw_shape(generator: np.random.Generator, *, without: Sequence[str] = ()) -
 
 
 def draw_prop(
-    generator: np.random.Generator, colour: str, radius_pixels: float, path_xy: FloatArray, *, shape: str = ""
+    generator: np.random.Generator, colour: str, radius_pixels: float, path_xy: FloatArray, palette: Palette = PLAIN
 ) -> Prop:
-    """A prop of the given colour and, unless ``shape`` names one, a random shape."""
-    shape = shape or draw_shape(generator)
-    return Prop(f"{colour} {shape}", SHAPES[shape], COLOURS[colour], radius_pixels, path_xy)
+    """A prop of the given colour and a random shape."""
+    shape = draw_shape(generator)
+    return Prop(f"{colour} {shape}", SHAPES[shape], palette.paints[colour], radius_pixels, path_xy)
 
 
 def bystanders(
-    generator: np.random.Generator, colours: Sequence[str], *, free_axis: int, lane: float, moving_share: float = 0.4
+    generator: np.random.Generator,
+    colours: Sequence[str],
+    palette: Palette = PLAIN,
+    *,
+    free_axis: int,
+    lane: float,
+    moving_share: float = 0.4,
 ) -> list[Prop]:
     """Two to four props beside the lane of the main thing; some move on their own."""
     props = []
@@ -131,7 +176,7 @@ def bystanders(
             swing, phase = generator.uniform(15, 45), generator.uniform(0, 2 * np.pi)
             turns = generator.uniform(0.4, 1.5) * np.linspace(0, 2 * np.pi, NUM_FRAMES)
             path[:, free_axis] = np.clip(IMAGE_SIZE / 2 + swing * np.sin(phase + turns), radius, IMAGE_SIZE - radius)
-        props.append(draw_prop(generator, colour, radius, path))
+        props.append(draw_prop(generator, colour, radius, path, palette))
     return props
 
 
