@@ -58,7 +58,13 @@ def test_header_states_how_to_launch_and_what_is_ours(path):
     assert path in second
 
 
-@every_fragment
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.stem, marks=() if path.stem in ("motion_o", "t_grpo", "sage") else pytest.mark.slow)
+        for path in FRAGMENTS
+    ],
+)
 def test_takes_a_step(path, tmp_path):
     """The first command of its header, with short completions: a finite loss, and a metric for each part."""
     settings = SMALL | ({} if path.stem == "t_grpo" else {"model.grpo.num_completions": 2})

@@ -147,7 +147,9 @@ def test_every_task_has_a_reward(name, recipe):
     assert len({task.name for task in tasks}) == len(tasks)
 
 
-@every_system
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in ("remot", "video_str") else pytest.mark.slow) for name in NAMES]
+)
 def test_takes_a_step_with_the_overrides(name, fit):
     """With remot-tiny on the clips that come with the library, one prompt of each of four tasks."""
     small = {"held_out.enabled": "false", "summary.export": "false", "data.num_val_prompts": 2, "data.batch_size": 4}

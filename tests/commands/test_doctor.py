@@ -42,7 +42,7 @@ def small():
     return [word for key, value in SMALL.items() for word in (f"--{key}", value() if callable(value) else value)]
 
 
-@pytest.mark.parametrize("strategy", ["GRPO", "SFTThenGRPO"])
+@pytest.mark.parametrize("strategy", [pytest.param("GRPO", marks=pytest.mark.slow), "SFTThenGRPO"])
 def test_a_small_run_is_measured_and_leaves_nothing(capsys, tmp_path, monkeypatch, clips, strategy):
     """Random weights: nothing ends within 4 tokens, which would fail, and groups may have no signal."""
     monkeypatch.chdir(tmp_path)

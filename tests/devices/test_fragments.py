@@ -100,7 +100,7 @@ def test_engines(name, build):
     assert objective.engine.folder.is_absolute()
 
 
-@pytest.mark.parametrize("rank", [0, 1])
+@pytest.mark.parametrize("rank", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_one_process_opens_the_store(rank, build, monkeypatch, tmp_path):
     """Several at once would make the tables of a new store twice, and a run each.
 

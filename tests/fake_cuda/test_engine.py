@@ -185,7 +185,7 @@ def test_a_step_that_keeps_something_to_itself_draws_other_tokens(one_policy, mo
     assert there.token_ids.shape != here.token_ids.shape or there.token_ids.tolist() != here.token_ids.tolist()
 
 
-@pytest.mark.parametrize("when", ["warm-up", "capture", "replay"])
+@pytest.mark.parametrize("when", [pytest.param("warm-up", marks=pytest.mark.slow), "capture", "replay"])
 def test_running_out_of_memory_halves_once_and_changes_nothing(one_policy, when, monkeypatch, caplog):
     here = roll_out(copy.deepcopy(one_policy), make_batch(4))
     calls = []

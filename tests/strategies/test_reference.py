@@ -162,8 +162,12 @@ def at_once(tmp_path_factory):
     return run
 
 
-#: Every way to train after the change of phase, when the checkpoint holds the reference; two of them before and at it.
-INTERRUPTIONS = [*((kind, 3) for kind in ADAPTATIONS), *product(("lora", "full with vision"), (1, 2))]
+#: In the fast tier every way to train after the change of phase, when the checkpoint holds the reference; two of them
+#: before and at it.
+FAST = {*((kind, 3) for kind in ADAPTATIONS), *product(("lora", "full with vision"), (1, 2))}
+INTERRUPTIONS = [
+    pytest.param(*pair, marks=() if pair in FAST else pytest.mark.slow) for pair in product(ADAPTATIONS, (1, 2, 3))
+]
 
 
 @pytest.mark.parametrize(("kind", "interrupted_at"), INTERRUPTIONS)

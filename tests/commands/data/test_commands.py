@@ -363,7 +363,7 @@ def seen(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("strategy", ["GRPO", "SFT"])
+@pytest.mark.parametrize("strategy", ["GRPO", pytest.param("SFT", marks=pytest.mark.slow)])
 def test_a_run_on_built_prompts(place, seen, tmp_path, monkeypatch, strategy):
     """Two steps, the held-out evaluation before and after, the table, and MLflow; no clip is opened."""
     monkeypatch.chdir(tmp_path)
@@ -381,7 +381,7 @@ def test_a_run_on_built_prompts(place, seen, tmp_path, monkeypatch, strategy):
     assert list(tmp_path.glob("runs/quickstart/*/last.ckpt"))
 
 
-@pytest.mark.parametrize("strategy", ["GRPO", "SFT"])
+@pytest.mark.parametrize("strategy", [pytest.param("GRPO", marks=pytest.mark.slow), "SFT"])
 def test_a_run_on_a_published_file(seen, tmp_path, monkeypatch, strategy):
     """Its questions are of kinds that the library does not know; metrics are named after their words."""
     from mlflow import MlflowClient

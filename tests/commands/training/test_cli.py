@@ -289,7 +289,10 @@ def test_continued_run_takes_only_the_missing_steps():
 
 
 @pytest.mark.usefixtures("continued")
-@pytest.mark.parametrize(("command", "prefix"), [("validate", "val"), ("test", "test"), ("predict", None)])
+@pytest.mark.parametrize(
+    ("command", "prefix"),
+    [pytest.param("validate", "val", marks=pytest.mark.slow), ("test", "test"), ("predict", None)],
+)
 def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace, capsys):
     """Each logs into a run of its own, also from another folder, where nothing knows the run of the training."""
     from mlflow import MlflowClient
