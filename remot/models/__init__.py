@@ -1,7 +1,22 @@
 """Vision-language policies: loading, adapters, and the passes that share a prompt's computation."""
 
-from remot.models.adapters import Adaptation, FullWeights, LoRA, QLoRA
-from remot.models.loading import ModelSource
-from remot.models.policy import VLMPolicy
+from typing import TYPE_CHECKING
+
+from remot.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from remot.models.adapters import Adaptation, FullWeights, LoRA, QLoRA
+    from remot.models.loading import ModelSource
+    from remot.models.policy import VLMPolicy
+
+#: Public names of each module, imported on first use: sizes of a small model are asked for without torch.
+HOMES = {
+    "remot.models.adapters": ("Adaptation", "FullWeights", "LoRA", "QLoRA"),
+    "remot.models.loading": ("ModelSource",),
+    "remot.models.policy": ("VLMPolicy",),
+}
+
+if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
+    __getattr__ = lazy_names(__name__, HOMES)
 
 __all__ = ["Adaptation", "FullWeights", "LoRA", "ModelSource", "QLoRA", "VLMPolicy"]
