@@ -138,7 +138,7 @@ def test_signals_save_and_close(workplace, number):
         started = time.monotonic()
         code = run.send(number).end()
         assert code == 128 + number, (name, code, run.text())
-        assert time.monotonic() - started < 30
+        assert time.monotonic() - started < 30, (name, run.text())
         assert statuses(folder) == ["KILLED"], name
         if name != "evaluation":
             assert last_step(folder) >= 2
