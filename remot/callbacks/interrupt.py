@@ -224,25 +224,30 @@ class InterruptCheckpoint(Callback):
             return
         self._stopped_by = number
         if self._trainer.world_size == 1 and not self._is_within_step:
+            self._interrupt_after(INTERRUPT_SECONDS)
             raise StoppedBySignal(number)
         print_line(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
-        if hasattr(signal, "setitimer"):
-            self._before_alarm = signal.signal(signal.SIGALRM, self._interrupt_step)
-            signal.setitimer(signal.ITIMER_REAL, FINISH_SECONDS, INTERRUPT_SECONDS)
+        self._interrupt_after(FINISH_SECONDS)
         threading.Thread(target=self._give_up_step, args=(self._trainer, number), daemon=True).start()
 
-    def _interrupt_step(self, _number: int, _frame: FrameType | None) -> None:
-        """Leave a step that takes too long.
+    def _interrupt_after(self, seconds: float) -> None:
+        """Raise then, and again until the run reacts.
 
-        An alarm needs no other thread: a library that keeps Python's lock, as regular expressions do, lets none run,
-        but looks for signals.
+        What a signal handler raises is lost where Python calls back from its collector, as for weak references, and
+        where a library catches everything. An alarm needs no other thread: a library that keeps Python's lock, as
+        regular expressions do, lets none run, but looks for signals.
         """
+        if hasattr(signal, "setitimer"):
+            self._before_alarm = signal.signal(signal.SIGALRM, self._interrupt)
+            signal.setitimer(signal.ITIMER_REAL, seconds, INTERRUPT_SECONDS)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
         if self._has_reacted.is_set():
             return
         assert self._trainer is not None
         assert self._stopped_by is not None
-        if not self._is_overdue:
-            self._is_overdue = True
+        is_first, self._is_overdue = not self._is_overdue, True
+        if is_first and (self._is_within_step or self._trainer.world_size > 1):
             sentence = f"The step takes longer than {FINISH_SECONDS:g} s: going back to the state before it."
             print_line(self._trainer, sentence)
         raise StoppedBySignal(self._stopped_by)

@@ -1,5 +1,9 @@
+import gc
 import os
 import signal
+import time
+import weakref
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -155,6 +159,38 @@ def test_signals_outside_of_steps_take_effect_at_once(tmp_path, capsys):
     fit_until_stopped(Interrupted(at_step=-1), trainer, signal.SIGTERM)
     assert "nothing to continue from" in " ".join(capsys.readouterr().err.split())
     assert not (tmp_path / "kept").exists()
+
+
+def collect_while_a_signal_comes():
+    """What a handler raises while Python calls back for a weak reference is printed and dropped."""
+
+    class Collected: ...
+
+    weakref.finalize(Collected(), os.kill, os.getpid(), signal.SIGTERM)
+    gc.collect()
+
+
+def swallow_all_while_a_signal_comes():
+    with suppress(BaseException):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("lose", [collect_while_a_signal_comes, swallow_all_while_a_signal_comes])
+def test_a_signal_whose_exception_is_lost_takes_effect_later(tmp_path, monkeypatch, capsys, lose):
+    monkeypatch.setattr("remot.callbacks.interrupt.INTERRUPT_SECONDS", 0.1)
+
+    class Before(Callback):
+        def on_fit_start(self, *_):
+            lose()
+            time.sleep(30)
+            raise AssertionError
+
+    trainer = trainer_in(tmp_path, saver(tmp_path / "kept"), InterruptCheckpoint(), Before())
+    fit_until_stopped(Interrupted(at_step=-1), trainer, signal.SIGTERM)
+    lines = " ".join(capsys.readouterr().err.split())
+    assert "nothing to continue from" in lines
+    assert "takes longer" not in lines
 
 
 def test_ignored_signals_stay_ignored(tmp_path):
