@@ -190,15 +190,35 @@ def _is_clutter_name(name: str) -> bool:
     return name.startswith(CLUTTER_PREFIX) or name in CLUTTER_NAMES
 
 
+def require_folder(root: Path) -> None:
+    """Refuse a folder of annotations that is not there.
+
+    Raises:
+        AnnotationError: Naming it.
+    """
+    if not root.is_dir():
+        msg = f"{root}: there is no such folder, give the one that holds the annotations"
+        raise AnnotationError(msg, reason="missing")
+
+
+def require_records(records: Path) -> None:
+    """Refuse finished prompts that are not there.
+
+    Raises:
+        ConfigError: Naming the file.
+    """
+    if not records.exists():
+        msg = f"data.records: {records} does not exist; give a folder that `remot data build` wrote, or a JSONL file"
+        raise ConfigError(msg)
+
+
 def find_files(root: Path, pattern: str) -> list[Path]:
     """What matches a glob pattern below ``root``, sorted, without the bookkeeping of macOS and Windows.
 
     Raises:
         AnnotationError: If there is no such folder.
     """
-    if not root.is_dir():
-        msg = f"{root}: there is no such folder, give the one that holds the annotations"
-        raise AnnotationError(msg, reason="missing")
+    require_folder(root)
     if "/" in pattern:
         return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
     return list(_below(str(root), pattern))

@@ -1,6 +1,9 @@
 """``remot configs``, and where configuration files are found: at the path given, else among the packaged recipes."""
 
+import difflib
+import itertools
 import os
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +12,10 @@ from remot.terminal import write_out
 
 SUFFIXES = (".yaml", ".yml")
 OPTIONS = ("--config", "-c")
+#: Characters of a name that are compared with those of the recipes.
+MAX_NAME = 100
+#: Where a sentence ends; not after "Dr.".
+SENTENCE_END = re.compile(r"(?<=[\w)]{3}\.)\s(?=[A-Z])")
 
 
 def recipes_folder() -> Path:
@@ -30,8 +37,20 @@ def find_config(name: str) -> Path:
     recipe = (folder / name.removeprefix("configs/")).resolve()
     if recipe.is_relative_to(folder.resolve()) and os.path.isfile(recipe):  # noqa: PTH113 - as above
         return recipe
-    msg = f"--config {name:.200}: there is no such file, and no packaged recipe of that name; see: remot configs"
+    near = _nearest_recipe(name, folder)
+    hint = f"did you mean {near}?" if near else "see: remot configs"
+    msg = f"--config {name:.200}: there is no such file, and no packaged recipe of that name; {hint}"
     raise ConfigError(msg)
+
+
+def _nearest_recipe(name: str, folder: Path) -> str:
+    """The recipe most like ``name``, with its folder or without; "" if none is near."""
+    # of equal names that of the top folder counts
+    recipes = sorted(folder.rglob("*.yaml"), key=lambda file: -len(file.parts))
+    names = {name: file.relative_to(folder).as_posix() for file in recipes for name in (file.name, file.stem)}
+    names |= {recipe: recipe for recipe in names.values()}
+    close = difflib.get_close_matches(name[:MAX_NAME].removeprefix("configs/"), names, n=1)
+    return names[close[0]] if close else ""
 
 
 def with_recipes(args: Sequence[str]) -> list[str]:
@@ -89,9 +108,10 @@ def configs_command(name: str | None = None, copy: Path | None = None) -> None:
 
 
 def recipes() -> Iterator[tuple[str, str]]:
-    """Name and first comment line of each packaged recipe, those of the top folder first."""
+    """Name and first sentence of each packaged recipe, those of the top folder first."""
     folder = recipes_folder()
     files = (file.relative_to(folder) for file in folder.rglob("*.yaml"))
     for file in sorted(files, key=lambda file: (len(file.parts) > 1, file.as_posix())):
         with (folder / file).open(encoding="utf-8") as lines:
-            yield file.as_posix(), next(lines, "").lstrip("# ").rstrip()
+            comment = [line.lstrip("# ").rstrip() for line in itertools.takewhile(lambda line: line[:2] == "# ", lines)]
+        yield file.as_posix(), SENTENCE_END.split(" ".join(comment))[0].removesuffix(":")

@@ -175,6 +175,7 @@ def run(args: list[str]) -> None:
 
 def _run_training(args: list[str]) -> None:
     """Answer or refuse without importing torch, which takes seconds, where that can be done."""
+    from remot.commands.training.checks import require_sources
     from remot.commands.training.help import ALL, print_help
 
     require_numeric_variables()
@@ -183,6 +184,8 @@ def _run_training(args: list[str]) -> None:
         if print_help(args):
             return
     args = args[:-1] if args[1:] in (["-h", ALL], ["--help", ALL]) else with_recipes(args)
+    if "--print_config" not in args:
+        require_sources(args)
     if args[0] == "doctor" and args[1:] not in (["-h"], ["--help"]):
         from remot.commands.doctor import run_doctor
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of
 from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_judge import JudgeChoice
-from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
+from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, require_weights, responder_for
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 from remot.terminal import console, write_out
@@ -76,8 +76,11 @@ def evaluate(
 
     quiet_libraries()
     assert rows.benchmark is not None
+    kind = benchmark_class(rows.benchmark)
+    if rows.data is None:  # remot-bench may have to be built, which takes a while
+        require_weights(weights)
     data = data_of(rows)
-    benchmark = benchmark_class(rows.benchmark)(BenchmarkOptions(rows.media, rows.num_frames, rows.split))
+    benchmark = kind(BenchmarkOptions(rows.media, rows.num_frames, rows.split))
     if benchmark.needs_grader and judge.is_none:
         msg = f"--benchmark {benchmark.name} needs a reader: --judge_url and --judge_model, or --judge_folder"
         raise ConfigError(msg)

@@ -71,6 +71,18 @@ class EndpointChoice:
 NO_ENDPOINT = EndpointChoice()
 
 
+def require_weights(weights: WeightChoice) -> None:
+    """Refuse a model that is not on this machine, which is quicker than hashing one.
+
+    Raises:
+        CheckpointError: Naming it.
+    """
+    from remot.models.loading import ModelSource
+
+    if weights.model is not None:
+        ModelSource(weights.model).require_found()
+
+
 def responder_for(weights: WeightChoice, server: EndpointChoice = NO_ENDPOINT) -> "Responder":
     """Who answers; nothing is loaded or asked yet.
 

@@ -1,6 +1,7 @@
 """Finding and loading weights and processor, from the package, a folder or the local hub cache."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -92,6 +93,29 @@ class ModelSource:
         adapter = self.adapter()
         return self.pretrained if adapter is None else adapter.base
 
+    def require_found(self) -> None:
+        """Refuse a model that is neither a folder nor in the local cache, and may not be downloaded.
+
+        Raises:
+            CheckpointError: With what to do.
+        """
+        from huggingface_hub import try_to_load_from_cache
+        from huggingface_hub.errors import HFValidationError
+
+        base, found = self.base, None
+        if base in EMBEDDED_MODELS or Path(base).is_dir() or self.allow_download:
+            return
+        with suppress(HFValidationError):  # no name of the hub, such as an absolute path
+            found = try_to_load_from_cache(base, "config.json")
+        if not isinstance(found, str):
+            below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"
+            msg = (
+                f"cannot load the model {base!r}{below}: there is no such folder, nor a model of this name in "
+                "Hugging Face's cache; give a folder, fetch the model with `hf download`, or set "
+                "model.policy.source.allow_download: true"
+            )
+            raise CheckpointError(msg)
+
     def load(self, quantization_config: "BitsAndBytesConfig | None" = None) -> LoadedModel:
         """Load model and processor.
 
@@ -109,6 +133,7 @@ class ModelSource:
         if self.random_weights and self.adapter() is not None:
             msg = f"random_weights: true does not fit the adapter {self.pretrained}, which was trained on {self.base}"
             raise ConfigError(msg)
+        self.require_found()
         # The adapters' own processor where there is one, as its sizes of images are those of the training.
         folder, weights = Path(self.pretrained), self.resolve()
         has_own = (folder / PROCESSOR_FILE).is_file() and self.pretrained not in EMBEDDED_MODELS
@@ -127,7 +152,7 @@ class ModelSource:
             below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"
             msg = (
                 f"cannot load the model {self.base!r}{below} ({reason}); give the folder of a downloaded model, or "
-                "set allow_download: true to let transformers fetch it"
+                "set model.policy.source.allow_download: true to let transformers fetch it"
             )
             raise CheckpointError(msg) from error
         _require_family(model, self.pretrained)

@@ -39,12 +39,15 @@ def test_another_name_is_refused(tmp_path, monkeypatch, name):
     assert name[:50] in str(refused.value)
 
 
-def test_recipes_are_listed_with_their_first_line(capsys):
+def test_recipes_are_listed_with_their_first_sentence(capsys):
     listed = dict(recipes())
     assert set(listed) == {
         file.relative_to(PROJECT / "configs").as_posix() for file in recipes_folder().rglob("*.yaml")
     }
     assert listed["quickstart.yaml"].startswith("The first run: remot-tiny")
+    assert listed["losses/two_sided.yaml"].endswith("(DeepSeek-V3.2, arXiv 2512.02556).")  # of two lines
+    assert listed["losses/dr_grpo.yaml"].startswith("Dr. GRPO (arXiv 2503.20783): no deviation")
+    assert listed["data/re10k.yaml"] == (PROJECT / "configs/data/re10k.yaml").read_text().splitlines()[0][2:]
     main(["configs"])
     assert len(capsys.readouterr().out.splitlines()) == len(listed)
 
@@ -74,6 +77,10 @@ def test_a_recipe_is_printed_and_copied(tmp_path, monkeypatch, capsys):
         (["fit", "--config", "nope"], "nope"),
         (["fit", "--config", "."], "--config ."),
         (["data", "build", "--out", "out", "--config", "nope.yaml"], "nope.yaml"),
+        (["fit", "--config", "quickstart.yml"], "did you mean quickstart.yaml?"),
+        (["fit", "--config", "cispo"], "did you mean losses/cispo.yaml?"),
+        (["fit", "--config", "quickstart.yaml", "--root", "nowhere"], "nowhere: there is no such folder"),
+        (["test", "--config", "quickstart.yaml", "--data.records=no.jsonl"], "no.jsonl"),
     ],
 )
 def test_a_missing_file_is_reported_before_torch_is_imported(tmp_path, words, named):

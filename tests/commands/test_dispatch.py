@@ -97,9 +97,23 @@ def test_a_command_that_does_not_exist(words, sentence, capsys):
 
 
 @pytest.mark.parametrize(
+    ("words", "needed"),
+    [
+        (["export"], "--out"),
+        (["score"], "--config and --input"),
+        (["data", "merge"], "FOLDER and --out"),
+        (["view"], "RUNS"),
+    ],
+)
+def test_missing_options_are_named_as_they_are_written(words, needed, capsys):
+    prog = f"remot {' '.join(words)}"
+    assert complaint(capsys, *words) == f"{prog} needs {needed}; see: {prog} --help"
+
+
+@pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["record", "vizdoom"], "out"),
+        (["record", "vizdoom"], "OUT"),
         (["record", "vizdoom", "--out", "x", "--num_clip", "3"], "num_clips"),
         (["record", "vizdoom", "--out", "x", "--num_clips", "0"], "num_clips is 0, record at least one clip"),
         (["record", "vizdoom", "--out", "x", "--motion", "fly"], "motion"),

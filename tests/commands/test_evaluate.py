@@ -179,6 +179,9 @@ def test_what_does_not_fit_is_refused(rows, capsys, words, fact):
 def test_data_may_be_left_out_for_remot_bench_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "--data" in complaint(capsys, "--benchmark", "jsonl", "--model", model_folder())
+    assert "did you mean remot-bench" in complaint(capsys, "--benchmark", "remot-bensh", "--model", model_folder())
+    assert "nowhere" in complaint(capsys, "--benchmark", "remot-bench", "--model", "nowhere")
+    assert not evaluate_data.BENCH_FOLDER.exists()
     monkeypatch.setattr(evaluate_data, "NUM_BENCH_PROMPTS", 14)
     words = ("--benchmark", "remot-bench", "--model", model_folder(), "--max_new_tokens", 2, "--device", "cpu")
     first = evaluate(capsys, *words)

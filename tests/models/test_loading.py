@@ -47,6 +47,7 @@ def test_missing_model_is_named(name):
         ModelSource(name).load()
     message = str(error.value)
     assert repr(name) in message
+    assert "huggingface.co" not in message  # nothing was asked of it
     assert "allow_download" in message
     assert "\n" not in message
 

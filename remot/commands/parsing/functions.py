@@ -16,9 +16,15 @@ from remot.errors import ConfigError
 #: The command parses them by :func:`object_from` when it needs the object, so that help and other errors are quick.
 ClassWords = Annotated[list[str], "class"]
 
+#: How the parser begins to say which options are missing.
+MISSING = "the following arguments are required: "
+
 
 class OwnParser(ArgumentParser):
     """Parser that raises one sentence instead of printing its usage."""
+
+    #: The option that a first word without dashes stands for.
+    positional: str = ""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         """Turn the parser's complaint into a sentence with a suggestion.
@@ -26,6 +32,11 @@ class OwnParser(ArgumentParser):
         Raises:
             ConfigError: Always.
         """
+        missing = str(message).partition(MISSING)[2]
+        if missing:
+            words = [name.upper() if name == self.positional else f"--{name}" for name in missing.split(", ")]
+            msg = f"{self.prog} needs {' and '.join(words)}; see: {self.prog} --help"
+            raise ConfigError(msg) from ex
         types = {action.dest: getattr(action, "_typehint", None) for action in self._actions}
         raise ConfigError(explain(str(message), types, types)) from ex
 
@@ -51,6 +62,7 @@ def run_function(function: Callable[..., None], args: list[str], prog: str, posi
         args = as_one_option(args, option, takes_all=takes_all)
     args = _with_switches(args, function)
     parser = OwnParser(prog=prog, description=(function.__doc__ or "").split("\n", 1)[0], allow_abbrev=False)
+    parser.positional = positional
     groups = option_groups(function)
     parser.add_function_arguments(function, as_group=False, as_positional=False, skip=set(groups))
     for group in groups.values():

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from remot.commands.sweep.file import Sweep
-from remot.commands.training.cli import RUNS_FOLDER, ParsedCLI
+from remot.commands.training.checks import RUNS_FOLDER
+from remot.commands.training.cli import ParsedCLI
 from remot.commands.training.run_folder import is_held
 from remot.errors import ConfigError
 from remot.tracking import flatten, read_run_file

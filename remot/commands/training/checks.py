@@ -1,16 +1,78 @@
 """Settings of a run that Lightning would take, and complain of late or without a name."""
 
 import difflib
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import reduce
 from pathlib import Path
+from typing import Any
 
+from remot.commands.configs import OPTIONS
+from remot.commands.parsing.config_files import read_config_file
 from remot.commands.parsing.errors import NEAREST
+from remot.data.clips.bundled import EMBEDDED, clips_root
 from remot.errors import ConfigError
+from remot.files import expanded, require_records
+from remot.files import require_folder as require_annotations
 
 #: What a mapping of ``trainer.max_time`` may hold, as ``datetime.timedelta`` takes it.
 TIMES = ("weeks", "days", "hours", "minutes", "seconds")
 _SQLITE, _SQLITE_MAGIC = "sqlite:///", b"SQLite format 3\0"
+
+#: Where runs keep checkpoints and exported policies, below the trainer's root folder.
+RUNS_FOLDER = "runs"
+#: Settings that name what a run reads, and where it writes.
+SOURCES = ("root", "data.records", "data.reader", "data.reader.class_path", "trainer.default_root_dir")
+
+
+def require_sources(args: Sequence[str]) -> None:
+    """Refuse, before torch is imported, clips or prompts that are not there, and a run that writes among its clips.
+
+    Args:
+        args: Words of a training command, with the paths of its configuration files.
+
+    Raises:
+        AnnotationError: If there is no such folder of clips.
+        ConfigError: If there are no such prompts, or the native reader would take the files of runs for clips.
+    """
+    given = dict(_sources_given(args))
+    given = {key: value for key, value in given.items() if isinstance(value, str) and value != "null"}
+    if "data.records" in given:
+        require_records(expanded(given["data.records"]))
+        return
+    if "root" not in given or given["root"] in EMBEDDED:
+        return
+    root = clips_root(given["root"])
+    require_annotations(root)
+    reader = given.get("data.reader", given.get("data.reader.class_path", "NativeReader"))
+    runs = Path(given.get("trainer.default_root_dir", ".")) / RUNS_FOLDER
+    if reader.endswith("NativeReader") and runs.resolve().is_relative_to(root.resolve()):
+        msg = (
+            f"--root {root}: the run would write to {runs}, among the clips, where its files pass for annotations; "
+            "start from another folder"
+        )
+        raise ConfigError(msg)
+
+
+def _sources_given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Names and values of SOURCES in configuration files and options, later ones last."""
+    for word, following in zip(args, [*args[1:], ""], strict=True):
+        option, equals, value = word.partition("=")
+        value = value if equals else following
+        if option.removeprefix("--") in SOURCES:
+            yield option.removeprefix("--"), value
+        elif option in OPTIONS and os.path.isfile(value):  # noqa: PTH113 - Path raises if the text is too long for a name
+            content = read_config_file(Path(value))
+            for key in SOURCES:
+                *sections, name = key.split(".")
+                held = reduce(lambda above, section: _mapping(above.get(section)), sections, content)
+                if name in held:
+                    yield key, held[name]
+
+
+def _mapping(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
 
 
 def require_time(max_time: object) -> None:

@@ -34,7 +34,7 @@ from remot.callbacks import (
 )
 from remot.commands.environment import quiet_libraries
 from remot.commands.parsing.errors import constructing, first_words
-from remot.commands.training.checks import require_folder, require_seed, require_store, require_time
+from remot.commands.training.checks import RUNS_FOLDER, require_folder, require_seed, require_store, require_time
 from remot.commands.training.parser import CheckedConfigFile, RemotParser
 from remot.commands.training.resume import (
     Sought,
@@ -66,8 +66,6 @@ from remot.tracking import (
 from remot.tracking.journal import FOLDER, known_run_id
 
 CLI = TypeVar("CLI", bound="RemotCLI")
-#: Where runs keep checkpoints and exported policies, below the trainer's root folder.
-RUNS_FOLDER = "runs"
 #: Settings of the trainer that end a run.
 ENDS = ("max_steps", "max_epochs", "max_time")
 
@@ -81,8 +79,8 @@ class RemotCLI(LightningCLI):
     lock: ClassVar[FolderLock | None] = None
 
     def init_parser(self, **kwargs: Any) -> LightningArgumentParser:  # noqa: ANN401 (Lightning's signature)
-        """A parser with suggestions."""
-        parser = RemotParser(**kwargs)
+        """A parser with suggestions, which takes no beginning of an option for the option."""
+        parser = RemotParser(allow_abbrev=False, **kwargs)
         parser.add_argument("-c", "--config", action=CheckedConfigFile, help="Configuration file; later ones win")
         return parser
 
@@ -197,6 +195,7 @@ class RemotCLI(LightningCLI):
             raise ConfigError(msg)
         runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
         require_folder(runs)
+        _source_of(config).require_found()
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config), _tell)
         if checkpoint is None and self.subcommand == "fit":
             checkpoint = requeued_checkpoint(runs, _sought(config), self._resolved())
@@ -300,10 +299,14 @@ def _evaluation_tags(command: str, checkpoint: Path | None) -> dict[str, str]:
 
 
 def _sought(config: Namespace) -> Sought:
-    strategy, policy = config.model.strategy, config.model.policy
-    source = ModelSource() if policy is None else ModelSource(**policy.source.as_dict())
+    strategy = config.model.strategy
     name = AlternatingSFTGRPO.__name__ if strategy is None else strategy.class_path.rpartition(".")[2]
-    return Sought(name, describe_source(source))
+    return Sought(name, describe_source(_source_of(config)))
+
+
+def _source_of(config: Namespace) -> ModelSource:
+    policy = config.model.policy
+    return ModelSource() if policy is None else ModelSource(**policy.source.as_dict())
 
 
 def _tell(line: str) -> None:

@@ -17,7 +17,8 @@ from remot.data.records.jsonl import SPLITS, read_lines, read_objects
 from remot.data.records.parsing import from_record
 from remot.data.records.qa_jsonl import QARecord, read_qa
 from remot.data.records.released import read_released
-from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
+from remot.errors import AnnotationError, DecodeError, EmptySplitError
+from remot.files import require_records
 from remot.structures import Question
 
 _NOT_IN_METRICS = re.compile(r"[^\w. -]+")
@@ -95,9 +96,7 @@ def read_recorded(records: Path, settings: RecordSettings | None = None) -> dict
     if records.is_dir():
         read_manifest(records)
         records = records / RECORDS
-    if not records.is_file():
-        msg = f"data.records: {records} does not exist; give a folder that `remot data build` wrote, or a JSONL file"
-        raise ConfigError(msg)
+    require_records(records)
     folder = records.parent if settings.images_root is None else settings.images_root
     layout = layout_of(records)
     if layout == "built":
