@@ -6,6 +6,7 @@ their numbers. Bookkeeping of macOS and Windows is left out of every listing.
 
 import errno
 import fnmatch
+import hashlib
 import io
 import os
 import re
@@ -188,6 +189,12 @@ def is_clutter(path: PurePath) -> bool:
 
 def _is_clutter_name(name: str) -> bool:
     return name.startswith(CLUTTER_PREFIX) or name in CLUTTER_NAMES
+
+
+def sha256_of(file: Path) -> str:
+    """Hash of a file's content."""
+    with open_regular(file) as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def require_folder(root: Path) -> None:

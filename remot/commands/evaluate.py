@@ -11,6 +11,7 @@ from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_judge import JudgeChoice
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, require_weights, responder_for
 from remot.errors import ConfigError
+from remot.evaluation.benchmarks import require_benchmark
 from remot.strict_json import json_text
 from remot.terminal import console, write_out
 
@@ -51,6 +52,7 @@ def evaluate_command(
     if rows.benchmark is None:
         msg = "--benchmark is missing: docs/evaluate.md lists them"
         raise ConfigError(msg)
+    require_benchmark(rows.benchmark)
     if harness != HarnessChoice():
         msg = "--task, --harness_model and --include_path belong to --harness"
         raise ConfigError(msg)

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from remot.commands.policies import load_trained, own_config, policy_settings, read_trained
-from remot.data.records.folder import sha256_of
 from remot.errors import ConfigError
+from remot.files import sha256_of
 
 if TYPE_CHECKING:
     from torch import Tensor

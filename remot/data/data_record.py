@@ -9,8 +9,9 @@ from typing import Any
 from remot.data.annotations.base import MAX_ANNOTATION_BYTES, AnnotationReader
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset
-from remot.data.records.folder import MANIFEST, RECORDS, sha256_of
+from remot.data.records.folder import MANIFEST, RECORDS
 from remot.data.tasks import Task
+from remot.files import sha256_of
 
 #: How many files and scenes are named; the numbers and hashes count all.
 MAX_NAMED = 1000

@@ -93,6 +93,10 @@ class ModelSource:
         adapter = self.adapter()
         return self.pretrained if adapter is None else adapter.base
 
+    @property
+    def _is_local_only(self) -> bool:
+        return not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
+
     def require_found(self) -> None:
         """Refuse a model that is neither a folder nor in the local cache, and may not be downloaded.
 
@@ -103,16 +107,16 @@ class ModelSource:
         from huggingface_hub.errors import HFValidationError
 
         base, found = self.base, None
-        if base in EMBEDDED_MODELS or Path(base).is_dir() or self.allow_download:
+        if base in EMBEDDED_MODELS or Path(base).is_dir() or not self._is_local_only:
             return
         with suppress(HFValidationError):  # no name of the hub, such as an absolute path
             found = try_to_load_from_cache(base, "config.json")
         if not isinstance(found, str):
             below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"
+            unlock = "unset HF_HUB_OFFLINE" if self.allow_download else "set model.policy.source.allow_download: true"
             msg = (
                 f"cannot load the model {base!r}{below}: there is no such folder, nor a model of this name in "
-                "Hugging Face's cache; give a folder, fetch the model with `hf download`, or set "
-                "model.policy.source.allow_download: true"
+                f"Hugging Face's cache; give a folder, fetch the model with `hf download`, or {unlock}"
             )
             raise CheckpointError(msg)
 
@@ -140,13 +144,12 @@ class ModelSource:
         processor_source = str(folder) if has_own else weights
         for held in {processor_source, weights}:
             _require_files(Path(held))
-        local_only = not self.allow_download or os.environ.get("HF_HUB_OFFLINE") == "1"
         try:
             processor = AutoProcessor.from_pretrained(
-                processor_source, local_files_only=local_only, trust_remote_code=False
+                processor_source, local_files_only=self._is_local_only, trust_remote_code=False
             )
             require_bounded_template(getattr(processor, "chat_template", None))
-            model = self._load_model(weights, quantization_config, local_only=local_only)
+            model = self._load_model(weights, quantization_config, local_only=self._is_local_only)
         except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError, SafetensorError) as error:
             reason = str(error).strip().splitlines()[0]
             below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"

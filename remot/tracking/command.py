@@ -60,7 +60,7 @@ def compare_command(  # noqa: PLR0913 (one argument per option)
         msg = "--runs compares each run by itself, --by groups them; give one of the two"
         raise ConfigError(msg)
     found = chosen_runs(experiment, tracking_uri, runs or ())
-    table = table_of(experiment or "of folders", found, RUN_BY_RUN if runs else by or ())
+    table = table_of(experiment or "", found, RUN_BY_RUN if runs else by or ())
     tests = significance(table, baseline, metrics or ())
     show(table, tests, format)
     save(table, tests, png=None if png is None else Path(png), csv=csv, html=html)

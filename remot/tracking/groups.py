@@ -35,6 +35,7 @@ INERT = (
     "samples",
     "summary",
     "held_out.num_pages",
+    "data.root",  # a copy of root
 )
 #: Settings that the fixed columns "strategy", "base model" and "steps" show already.
 SHOWN_ELSEWHERE = ("model.strategy.class_path", "model.policy.source.pretrained", "trainer.max_steps")

@@ -49,7 +49,8 @@ def plot_comparison(table: CompareTable, path: str | Path) -> Path:
         _draw_bars(axis, metric, _bars(table, metric))
     if curves:
         _draw_curves(axes[-1], table, curves)
-    figure.suptitle(_plain(f"experiment {table.experiment}"))
+    if table.experiment:
+        figure.suptitle(_plain(f"experiment {table.experiment}"))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120, format="png")
@@ -112,6 +113,7 @@ def _draw_curves(axis: "Axes", table: CompareTable, runs: list[RunRow]) -> None:
     once = dict(zip(labels, handles, strict=True))
     axis.legend(once.values(), once.keys(), frameon=False, fontsize=8)
     axis.set(title="reward/total while training", xlabel="step")
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.spines[["top", "right"]].set_visible(False)
 
 

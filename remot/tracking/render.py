@@ -241,13 +241,14 @@ DIFFERENCES_TITLE = "configuration: what differs"
 
 def sections_of(table: CompareTable, tests: Significance) -> list[tuple[str, tuple[Cells, list[Cells]]]]:
     """The runs, the groups that are averaged, what differs between them where columns do not show it, the tests."""
-    sections = [(f"experiment {table.experiment}: base → trained, change of partial", run_cells(table))]
+    named = f"experiment {table.experiment}" if table.experiment else "runs in folders"
+    sections = [(f"{named}: base → trained, change of partial", run_cells(table))]
     if table.groups and not table.is_run_by_run:
         sections.append((groups_title(table), group_cells(table)))
     if table.by and (differences := difference_cells(table))[1]:
         sections.append((DIFFERENCES_TITLE, differences))
-    named = {CHANGES_TITLE: tests.changes, CONTRASTS_TITLE: tests.contrasts}
-    return [*sections, *((title, significance_cells(rows)) for title, rows in named.items() if rows)]
+    tested = {CHANGES_TITLE: tests.changes, CONTRASTS_TITLE: tests.contrasts}
+    return [*sections, *((title, significance_cells(rows)) for title, rows in tested.items() if rows)]
 
 
 def groups_title(table: CompareTable) -> str:

@@ -13,6 +13,8 @@ MAX_ROWS = 12
 #: Points of a curve, spread over all.
 MAX_POINTS = 200
 NUM_COLOURS = 8
+#: Decimals of metres and degrees that a path is drawn with.
+MOTION_DECIMALS = 4
 _WIDTH, _HEIGHT = 1000, 20
 
 
@@ -71,7 +73,8 @@ def _curve(times: FloatArray, values: FloatArray) -> tuple[tuple[float, float], 
 
 
 def _share_row(name: str, unit: str, times: FloatArray, values: FloatArray, colour: int) -> TimelineRow:
-    """A curve of values [N] as shares of the largest, which the name states."""
+    """A curve of values [N] as shares of the largest, which the name states; rounding errors are no motion."""
+    values = np.round(values, MOTION_DECIMALS)
     finite = values[np.isfinite(values)]
     largest = float(finite.max(initial=0.0))
     return TimelineRow(f"{name} {largest:.3g} {unit}", curve=_curve(times, values / (largest or 1.0)), colour=colour)

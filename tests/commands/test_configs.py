@@ -106,6 +106,11 @@ QUICK = [
     ["compare"],
     ["compare", "--help"],
     ["score", "--help"],
+    ["evaluate", "--help"],
+    ["evaluate", "--benchmark", "vsi", "--model", "remot-tiny"],
+    ["export", "--help"],
+    ["view", "--help"],
+    ["sweep", "--help"],
     ["model", "blank", "--help"],
     ["fit", "--help"],
 ]

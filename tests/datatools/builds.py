@@ -7,8 +7,9 @@ from scipy.spatial.transform import Rotation
 
 from remot.commands.data.sources import data_from
 from remot.data.annotations.native.reader import write_annotation
-from remot.data.records.folder import MANIFEST, RECORDS, sha256_of
+from remot.data.records.folder import MANIFEST, RECORDS
 from remot.datatools.build.prompts import build
+from remot.files import sha256_of
 from tests.data.handmade import mixed_clips, write_folder
 from tests.data.made import section
 from tests.data.worlds import all_experts, moving_camera, photograph, tabletop, with_images

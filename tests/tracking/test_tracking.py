@@ -241,12 +241,14 @@ def test_only_seeds_and_folders_are_passed_over():
         "data.options.seed": "1",
         "trainer.logger.init_args.run_name": "a",
         "checkpoint.dirpath": "b",
+        "data.root": "c",
     }
     telling = {
         "data.options.held_out_seed": "1",
         "model.evaluation.seed": "0",
         "trainer.precision": "32",
         "checkpointing": "1",
+        "root": "c",
     }
     assert settings_that_matter({**inert, **telling}) == telling
 

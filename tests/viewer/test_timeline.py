@@ -64,6 +64,8 @@ def test_a_path_is_the_distance_from_where_it_began():
     places = np.array([[nan, nan, nan], [0, nan, 0], [3, nan, 4], [nan, nan, nan], [0, nan, 2.5]])
     row = rows_of(clip(effectors={"arm": EffectorTrack(places)}))["arm: moved up to 5 m"]
     assert row.curve == ((1.0, 0.0), (2.0, 1.0), (4.0, 0.5))
+    still = rows_of(clip(effectors={"arm": EffectorTrack(np.array([[0.1, 0, 0]] * 5) + np.arange(5)[:, None] * 1e-17)}))
+    assert {value for _, value in still["arm: moved up to 0 m"].curve} == {0.0}
     unknown = rows_of(clip(effectors={"arm": EffectorTrack(np.full((5, 3), nan))}))
     assert unknown["arm: moved up to 0 m"].curve == ()
 

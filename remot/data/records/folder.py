@@ -1,24 +1,17 @@
 """A folder of built prompts, and whether it is whole."""
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
 from remot.data.annotations.base import read_json_object
 from remot.errors import AnnotationError, ConfigError
-from remot.files import open_regular
+from remot.files import sha256_of
 
 MANIFEST, RECORDS, FORMAT = "manifest.json", "prompts.jsonl", "remot-prompts/2"
 #: Key of the manifest of a part of the prompts.
 SHARD = "shard"
 #: The file of folders that earlier versions wrote.
 _OLD_RECORDS = "triplets.jsonl"
-
-
-def sha256_of(file: Path) -> str:
-    """Hash of a file's content."""
-    with open_regular(file) as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
 
 
 def read_manifest(folder: Path, *, may_be_shard: bool = False) -> dict[str, Any]:

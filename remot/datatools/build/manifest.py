@@ -15,9 +15,10 @@ from remot.data.data_record import MAX_NAMED, sources_record
 from remot.data.datasets.distinct import DistinctCounts, asked_of
 from remot.data.datasets.prompts import TaskDataset
 from remot.data.prompt_data import PromptData
-from remot.data.records.folder import FORMAT, RECORDS, sha256_of
+from remot.data.records.folder import FORMAT, RECORDS
 from remot.data.records.schema import BuiltPrompt
 from remot.errors import ConfigError
+from remot.files import sha256_of
 from remot.seeding import numpy_generator
 from remot.strict_json import without_nan
 from remot.structures import Clip

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from remot.data.annotations.base import require_object
-from remot.data.records.folder import MANIFEST, RECORDS, SHARD, read_manifest, sha256_of
+from remot.data.records.folder import MANIFEST, RECORDS, SHARD, read_manifest
 from remot.data.records.jsonl import read_lines
 from remot.data.records.parsing import from_record
 from remot.data.records.reading import image_in
 from remot.datatools.build.manifest import Counts
 from remot.errors import AnnotationError, ConfigError
-from remot.files import cause_of
+from remot.files import cause_of, sha256_of
 from remot.strict_json import json_text
 
 #: What differs between shards of one set of prompts.

@@ -3,9 +3,12 @@
 import difflib
 from collections.abc import Mapping
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 from remot.errors import ConfigError
-from remot.evaluation.benchmarks.base import Benchmark
+
+if TYPE_CHECKING:
+    from remot.evaluation.benchmarks.base import Benchmark
 
 #: Module and class of each benchmark below this package, imported when it is asked for.
 BENCHMARKS: Mapping[str, str] = {
@@ -25,17 +28,26 @@ BENCHMARKS: Mapping[str, str] = {
 }
 
 
-def benchmark_class(name: str) -> type[Benchmark]:
+def benchmark_class(name: str) -> "type[Benchmark]":
     """The class of a benchmark.
 
     Raises:
         ConfigError: If there is none of this name.
+    """
+    require_benchmark(name)
+    module, _, attribute = BENCHMARKS[name].partition(":")
+    found: type[Benchmark] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    return found
+
+
+def require_benchmark(name: str) -> None:
+    """Refuse a name that no benchmark has.
+
+    Raises:
+        ConfigError: With the nearest.
     """
     if name not in BENCHMARKS:
         near = difflib.get_close_matches(name, BENCHMARKS, n=1)
         hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(BENCHMARKS)}"
         msg = f"--benchmark {name!r:.60} is unknown; {hint}"
         raise ConfigError(msg)
-    module, _, attribute = BENCHMARKS[name].partition(":")
-    found: type[Benchmark] = getattr(import_module(f"{__name__}.{module}"), attribute)
-    return found

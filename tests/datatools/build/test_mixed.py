@@ -10,11 +10,11 @@ import yaml
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.data.audit import EXIT_UNFIT
 from remot.commands.data.sources import data_from
-from remot.data.records.folder import sha256_of
 from remot.data.records.parsing import from_record
 from remot.data.records.schema import to_line
 from remot.datatools.build.prompts import build
 from remot.errors import AnnotationError
+from remot.files import sha256_of
 from remot.structures import task_of
 from tests.datatools.build.test_tasks import _set, audited, lines_of, rewritten
 

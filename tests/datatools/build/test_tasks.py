@@ -13,11 +13,11 @@ from remot.commands.data.audit import EXIT_UNFIT
 from remot.commands.data.sources import data_from
 from remot.data.datasets.loaders import collate_prompts
 from remot.data.datasets.recorded import RecordDataset
-from remot.data.records.folder import sha256_of
 from remot.data.records.parsing import from_record
 from remot.data.records.schema import to_line
 from remot.datatools.build.prompts import build
 from remot.errors import AnnotationError, ConfigError
+from remot.files import sha256_of
 from tests.helpers import PROJECT
 
 CONFIGS = PROJECT / "configs" / "systems"
