@@ -201,7 +201,8 @@ def _require_settings(args: list[str]) -> None:
     given = [word.partition("=")[0] for word in args[1:]]
     # without a file, a fit ends where an option of the trainer says
     wanted = ("--trainer",) if args[0] == "fit" else ("--trainer", "--model", "--data", "--ckpt_path")
-    if not any(word in CONFIGURES or word.partition(".")[0] in wanted for word in given):
+    is_enough = (word in CONFIGURES or word.endswith(".help") or word.partition(".")[0] in wanted for word in given)
+    if not any(is_enough):
         msg = f"remot {args[0]} needs --config FILE, such as --config quickstart.yaml; the recipes: remot configs"
         raise ConfigError(msg)
 

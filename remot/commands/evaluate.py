@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of
 from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_judge import JudgeChoice
-from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, require_weights, responder_for
+from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
 from remot.errors import ConfigError
 from remot.evaluation.benchmarks import require_benchmark
 from remot.strict_json import json_text
@@ -79,8 +79,8 @@ def evaluate(
     quiet_libraries()
     assert rows.benchmark is not None
     kind = benchmark_class(rows.benchmark)
-    if rows.data is None:  # remot-bench may have to be built, which takes a while
-        require_weights(weights)
+    # remot-bench may have to be built, which takes a while; hashing weights does, too
+    responder = responder_for(weights, server) if rows.data is None else None
     data = data_of(rows)
     benchmark = kind(BenchmarkOptions(rows.media, rows.num_frames, rows.split))
     if benchmark.needs_grader and judge.is_none:
@@ -88,7 +88,7 @@ def evaluate(
         raise ConfigError(msg)
     prompts, facts = _prompts(benchmark, rows, data)
     settings = decoding.settings(benchmark.max_new_tokens)
-    responder = responder_for(weights, server)
+    responder = responder or responder_for(weights, server)
     digest = settings_hash({"responder": responder.identity})[:8]
     folder = out or Path("evaluations") / f"{benchmark.name}-{_slug(responder)}-{digest}"
     store = ReplyStore(folder / "replies.jsonl")

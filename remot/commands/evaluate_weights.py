@@ -71,18 +71,6 @@ class EndpointChoice:
 NO_ENDPOINT = EndpointChoice()
 
 
-def require_weights(weights: WeightChoice) -> None:
-    """Refuse a model that is not on this machine, which is quicker than hashing one.
-
-    Raises:
-        CheckpointError: Naming it.
-    """
-    from remot.models.loading import ModelSource
-
-    if weights.model is not None:
-        ModelSource(weights.model).require_found()
-
-
 def responder_for(weights: WeightChoice, server: EndpointChoice = NO_ENDPOINT) -> "Responder":
     """Who answers; nothing is loaded or asked yet.
 
@@ -167,6 +155,7 @@ def _local(settings: "PolicySettings", device: str, checkpoint: Path | None = No
     from remot.models.loading import describe_source, describe_weights
 
     source = settings.source
+    source.require_found()
     where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
     base = folder_digest(source.resolve())
     files = {"base": base, "dtype": source.dtype, "max_pixels": source.max_pixels}

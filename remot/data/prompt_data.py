@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from remot.data.annotations.base import AnnotationReader
+from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root
 from remot.data.clips.catalogue import Catalogue, ClipStore
@@ -141,6 +141,15 @@ class PromptData:
         self.catalogue = Catalogue(())
         self.num_scenes: dict[str, int] = {}  # of each split
 
+    @cached_property
+    def sources(self) -> list[ClipSource]:
+        """Where each clip is described; none for finished prompts.
+
+        Raises:
+            AnnotationError: If there is no clip, or the list cannot be read.
+        """
+        return self.reader.sources(self.root) if self.records is None else []
+
     def setup(self, stage: str | None = None) -> None:  # noqa: ARG002 - all splits are checked before any is used
         """Read and split the clips and survey what can be asked, so that bad data stop a run before it starts.
 
@@ -166,7 +175,7 @@ class PromptData:
             self.recorded = dict(datasets_of_records(self.records, shown, settings))
             self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
             return
-        store = ClipStore(self.reader, self.root, self.reader.sources(self.root))
+        store = ClipStore(self.reader, self.root, self.sources)
         self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip, self._run_folder)
         entries = self.exclusions.remaining(self.catalogue.entries)
         self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)

@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 from dataclasses import dataclass
+from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -113,10 +114,11 @@ class ModelSource:
             found = try_to_load_from_cache(base, "config.json")
         if not isinstance(found, str):
             below = "" if self.adapter() is None else f" of the adapter {self.pretrained!r}"
+            near = "".join(f"take {name}, " for name in get_close_matches(base, EMBEDDED_MODELS, n=1))
             unlock = "unset HF_HUB_OFFLINE" if self.allow_download else "set model.policy.source.allow_download: true"
             msg = (
                 f"cannot load the model {base!r}{below}: there is no such folder, nor a model of this name in "
-                f"Hugging Face's cache; give a folder, fetch the model with `hf download`, or {unlock}"
+                f"Hugging Face's cache; {near}give a folder, fetch the model with `hf download`, or {unlock}"
             )
             raise CheckpointError(msg)
 

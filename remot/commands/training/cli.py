@@ -159,8 +159,10 @@ class RemotCLI(LightningCLI):
         """Make the trainer; its settings are Lightning's, and so are the complaints.
 
         Raises:
+            AnnotationError: If there is no clip: before the trainer's logger begins a run.
             ConfigError: If one does not fit.
         """
+        _ = self.datamodule.sources
         try:
             trainer = super().instantiate_trainer(**kwargs)
         except (ValueError, TypeError, MisconfigurationException) as error:

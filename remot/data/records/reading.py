@@ -245,7 +245,7 @@ def find_below(where: str, published: str, folder: Path) -> Path:
         with suppress(OSError):  # such as a name that is too long
             if found.is_file() and found.resolve().is_relative_to(inside):
                 return found
-    msg = f"{where}: no end of the path {published!r:.200} exists below {folder}; give images_root"
+    msg = f"{where}: no end of the path {published!r:.200} exists below {folder}; name its folder as images_root"
     raise DecodeError(msg, reason="missing media")
 
 

@@ -64,10 +64,26 @@ def test_a_run_does_not_write_among_clips_of_the_native_format(words):
         require_sources(["fit", *words])
 
 
-def test_no_beginning_of_an_option_stands_for_it(capsys):
+def refusal(capsys, *words):
     from remot.cli import main
 
     with pytest.raises(SystemExit) as stop:
-        main(["fit", "--config", "quickstart.yaml", "--trainer.max_step", "3"])
+        main(["fit", "--config", "quickstart.yaml", "--offline", *words])
     assert stop.value.code == 2
-    assert "(nearest that exists: trainer.max_steps)" in capsys.readouterr().err
+    return capsys.readouterr().err
+
+
+def test_no_beginning_of_an_option_stands_for_it(capsys):
+    assert "(nearest that exists: trainer.max_steps)" in refusal(capsys, "--trainer.max_step", "3")
+
+
+@pytest.mark.parametrize(
+    ("words", "fact"),
+    [
+        (["--root", "clips"], "clips: no *.json found"),
+        (["--model.policy.source.pretrained", "remot-tny"], "take remot-tiny"),
+    ],
+)
+def test_clips_and_models_that_are_missing_leave_no_run(capsys, words, fact):
+    assert fact in refusal(capsys, *words)
+    assert [path for path in Path("runs").rglob("*") if path.is_file()] == []

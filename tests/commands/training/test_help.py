@@ -49,3 +49,10 @@ def test_the_sections_are_those_of_the_parser(capsys):
     for section in SECTIONS:
         main(["fit", "--help", section])
         assert f"--{section}." in capsys.readouterr().out
+
+
+def test_the_settings_of_a_class_need_no_configuration(capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["fit", "--model.strategy.help", "AlternatingSFTGRPO"])
+    assert stop.value.code == 0
+    assert "--model.strategy.k_sft" in capsys.readouterr().out
