@@ -121,7 +121,7 @@ def _changes(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -> Itera
         yield f"--model.grpo.num_completions {half}", sizes, replace(shape, num_completions=half)
     if not is_quantised:
         quantised = replace(sizes, weight_bytes=sizes.quantised_bytes)
-        yield "model.policy.adaptation QLoRA", quantised, replace(shape, copies_model=False)
+        yield "--model.policy.adaptation QLoRA", quantised, replace(shape, copies_model=False)
 
 
 def memory_finding(

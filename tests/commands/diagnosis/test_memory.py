@@ -79,7 +79,7 @@ def test_settings_that_need_less_are_named_with_what_they_need():
     one = memory_demand(sizes, replace(shape, micro_batch_prompts=1))
     assert found["--model.micro_batch_prompts 1"] == one
     assert (
-        dict(smaller_demands(SIZES, SHAPE, is_quantised=False))["model.policy.adaptation QLoRA"].weights
+        dict(smaller_demands(SIZES, SHAPE, is_quantised=False))["--model.policy.adaptation QLoRA"].weights
         == 3_482_428_416
     )
     assert not any("QLoRA" in words for words, _ in smaller_demands(SIZES, SHAPE, is_quantised=True))

@@ -1,1 +1,1 @@
-"""Questions about followed things, true by their boxes and distances: those of Video-STR (arXiv 2510.10976)."""
+"""Questions about tracked objects, true by their boxes and distances: those of Video-STR (arXiv 2510.10976)."""

@@ -1,4 +1,4 @@
-"""Questions about followed things, answered from their places in the world and their boxes once more."""
+"""Questions about tracked objects, answered from their places in the world and their boxes once more."""
 
 import cmath
 import math
