@@ -97,6 +97,8 @@ def _draw_bars(axis: "Axes", metric: str, bars: list[_Bar]) -> None:
 
 def _draw_curves(axis: "Axes", table: CompareTable, runs: list[RunRow]) -> None:
     """A thin line for the reward of each step, a thick one for its running mean; a colour for each group."""
+    from matplotlib.ticker import MaxNLocator
+
     labels_of = {}
     for run in runs:
         number = table.group_number(run)
@@ -113,7 +115,7 @@ def _draw_curves(axis: "Axes", table: CompareTable, runs: list[RunRow]) -> None:
     once = dict(zip(labels, handles, strict=True))
     axis.legend(once.values(), once.keys(), frameon=False, fontsize=8)
     axis.set(title="reward/total while training", xlabel="step")
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.spines[["top", "right"]].set_visible(False)
 
 

@@ -88,7 +88,7 @@ def test_counts_of_nothing():
 
 
 def test_a_large_container_is_not_hashed(root, tmp_path, monkeypatch):
-    monkeypatch.setattr("remot.datatools.build.manifest.MAX_ANNOTATION_BYTES", 10)
+    monkeypatch.setattr("remot.data.data_record.MAX_ANNOTATION_BYTES", 10)
     _, manifest = built(root, tmp_path / "out", 10)
     assert set(manifest["sources"]["sha256"].values()) == {None}
 

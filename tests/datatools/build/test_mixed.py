@@ -219,5 +219,5 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
     main(["data", "show", str(tmp_path / "out"), "--task", TRIPLETS])
     assert capsys.readouterr().out == f"{len(triplets)} prompts on {tmp_path / 'out' / 'sheet.html'}\n"
     page = (tmp_path / "out" / "sheet.html").read_text("utf-8")
-    assert page.count("<section>") == len(triplets) > 1
+    assert page.count("<article") == len(triplets) > 1
     assert all(line["id"] in page for line in triplets)

@@ -232,7 +232,7 @@ def test_a_disk_that_refuses_is_reported(root, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, DecodeError("cut")])
 def test_an_interrupted_build_leaves_no_prompts(root, tmp_path, monkeypatch, stop):
-    real, calls = remot.datatools.build.images.read_frames, []
+    real, calls = remot.datatools.build.images.each_frame, []
 
     def read(clip, frames):
         calls.append(clip)
@@ -240,7 +240,7 @@ def test_an_interrupted_build_leaves_no_prompts(root, tmp_path, monkeypatch, sto
             raise stop
         return real(clip, frames)
 
-    monkeypatch.setattr("remot.datatools.build.images.read_frames", read)
+    monkeypatch.setattr("remot.datatools.build.images.each_frame", read)
     with pytest.raises(KeyboardInterrupt if stop is KeyboardInterrupt else DecodeError):
         built(root, tmp_path / "out", 30)
     assert not (tmp_path / "out" / RECORDS).exists()

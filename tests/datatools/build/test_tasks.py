@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -11,6 +12,7 @@ from PIL import Image
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.data.audit import EXIT_UNFIT
 from remot.commands.data.sources import data_from
+from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.loaders import collate_prompts
 from remot.data.datasets.recorded import RecordDataset
 from remot.data.records.parsing import from_record
@@ -113,7 +115,7 @@ def test_what_is_built_is_what_would_be_seen(built, on_the_fly):
 
 
 def test_batches_of_held_out_prompts_are_the_same(built, on_the_fly):
-    records = data_from({"records": str(built[0]), "num_val_prompts": 6, "batch_size": 3})
+    records = MotionDataModule(records=Path(built[0]), num_val_prompts=6, batch_size=3)
     records.setup()
     (first, second) = list(records.val_dataloader())
     fresh = collate_prompts([on_the_fly.prompts["val"][address] for address in range(3)])
@@ -321,7 +323,7 @@ def test_build_and_show_say_what_they_did(tmp_path, capsys):
     main(["data", "show", str(tmp_path / "out"), "--num_rows", "6"])
     assert capsys.readouterr().out == f"6 prompts on {tmp_path / 'out' / 'sheet.html'}\n"
     page = (tmp_path / "out" / "sheet.html").read_text("utf-8")
-    assert page.count("<section>") == 6
+    assert page.count("<article") == 6
     assert "<title>6 of 20 prompts in out</title>" in page
     main(["data", "show", str(tmp_path / "out"), "--task", "tracking"])
     with pytest.raises(SystemExit) as stop:
