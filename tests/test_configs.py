@@ -193,7 +193,9 @@ def test_memory_in_the_headers_is_what_the_planner_plans_with():
 
 
 def test_the_instruct_model_gets_the_cheaper_recipe(build):
-    built = build(PROJECT / "configs" / "grpo.yaml", "--config", PROJECT / "configs/models/qwen3_vl_4b_instruct.yaml")
+    small = "--model.policy.source.pretrained", model_folder()  # in place of the recipe's
+    instruct = PROJECT / "configs/models/qwen3_vl_4b_instruct.yaml"
+    built = build(PROJECT / "configs" / "grpo.yaml", "--config", instruct, *small)
     assert built.module.objectives["GRPO"].max_new_tokens == built.module.evaluation.max_new_tokens == 1024
     assert built.module.evaluation.generation == "model"
 
