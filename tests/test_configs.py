@@ -198,7 +198,14 @@ def test_the_instruct_model_gets_the_cheaper_recipe(build):
     assert built.module.evaluation.generation == "model"
 
 
-@every_config
+#: Configurations of stages and lengths: the code that they run is that of the others.
+SAME_CODE = ("1_see", "2_answer", "3_unsure", "4_biased", "3_settle", "game_to_real_grpo", "quickstart_long")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SAME_CODE else []) for path in CONFIGS],
+)
 def test_takes_a_step(path, build):
     small = {
         "trainer.max_steps": 1,

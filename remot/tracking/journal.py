@@ -17,6 +17,7 @@ from typing import Any
 from remot.errors import ConfigError
 from remot.files import bounded_lines, open_regular, read_bounded
 from remot.strict_json import json_object, json_text
+from remot.tracking.client import absolute_uri
 
 #: Folder of a run's records, below the run's folder; evaluations have one of their own that begins so, too.
 FOLDER = "tracking"
@@ -191,10 +192,11 @@ class Journal:
 
 def _joined(held: Target, now: Target) -> Target:
     """What a folder has of its run, in the store that is given now."""
+    is_same_store = absolute_uri(held.tracking_uri) == absolute_uri(now.tracking_uri)
     return replace(
         now,
         key=held.key,
-        run_id=now.run_id or (held.run_id if held.tracking_uri == now.tracking_uri else None),
+        run_id=now.run_id or (held.run_id if is_same_store else None),
         experiment_id=now.experiment_id or held.experiment_id,
     )
 
