@@ -41,6 +41,10 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (["--seed_everything", "-5"], ["seed_everything is -5", "from 0 to 4294967295"]),
         (["--seed_everything", "4294967296"], ["seed_everything is 4294967296", "from 0 to 4294967295"]),
         (["--data.num_workers", "-1"], ["num_workers is -1"]),
+        (["--data.val_fraction", ".nan"], ["data.val_fraction is NaN"]),
+        (["--model.optimizer.init_args.lr", ".nan"], ["lr is NaN"]),
+        (["--trainer.check_val_every_n_epoch", "0"], ["trainer.check_val_every_n_epoch is 0"]),
+        (["--model.policy.adaptation.init_args.alpha", ".inf"], ["alpha inf"]),
     ],
 )
 def test_settings_of_the_trainer(complaint, arguments, told):

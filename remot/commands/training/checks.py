@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from remot.commands.parsing.errors import NEAREST
 from remot.errors import ConfigError
@@ -28,6 +29,19 @@ def require_time(max_time: object) -> None:
     if isinstance(max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", max_time, re.ASCII):
         msg = f"trainer.max_time is {max_time!r:.80}, give DD:HH:MM:SS, or a mapping of {', '.join(TIMES)} to numbers"
         raise ConfigError(msg)
+
+
+def require_intervals(trainer: Mapping[str, Any]) -> None:
+    """Refuse intervals that Lightning takes and divides by, or compares with, later.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    for key, least in (("check_val_every_n_epoch", 1), ("log_every_n_steps", 0)):
+        value = trainer.get(key)
+        if value is not None and value < least:
+            msg = f"trainer.{key} is {value}, give a number from {least}"
+            raise ConfigError(msg)
 
 
 def require_folder(path: Path) -> None:
