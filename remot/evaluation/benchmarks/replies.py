@@ -12,7 +12,7 @@ from typing import Any
 from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError, DecodeError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
-from remot.files import bounded_lines, cause_of, open_regular
+from remot.files import bounded_lines, cause_of, hold, open_regular, require_regular
 from remot.rollout.servers.responses import MAX_TOKENS
 from remot.strict_json import json_object, json_text
 
@@ -79,7 +79,7 @@ def _digest(text: str) -> str:
 class ReplyStore:
     """Replies by key in a file of JSON lines.
 
-    A line that a killed process left unfinished is passed over; its prompt is asked again.
+    A line that a killed process left unfinished is passed over; its prompt is asked again. A file has one store at a time.
 
     Args:
         file: Made if it does not exist.
@@ -94,14 +94,16 @@ class ReplyStore:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.exists():
-                with open_regular(file) as lines:
-                    for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
-                        held = json_object(line or b"")
-                        key, reply, num_tokens = (held.get(name) for name in ("key", "text", "num_tokens"))
-                        if isinstance(key, str) and isinstance(reply, str) and _is_count(num_tokens):
-                            is_cut = held.get("cut_off")
-                            is_cut = is_cut if isinstance(is_cut, bool) else None
-                            self._replies.setdefault(key, ModelReply(reply, num_tokens, is_cut))
+                require_regular(file)
+            hold(file, self)
+            with open_regular(file) as lines:
+                for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
+                    held = json_object(line or b"")
+                    key, reply, num_tokens = (held.get(name) for name in ("key", "text", "num_tokens"))
+                    if isinstance(key, str) and isinstance(reply, str) and _is_count(num_tokens):
+                        is_cut = held.get("cut_off")
+                        is_cut = is_cut if isinstance(is_cut, bool) else None
+                        self._replies.setdefault(key, ModelReply(reply, num_tokens, is_cut))
         except OSError as error:
             msg = f"{file}: cannot be used ({cause_of(error)}); choose another folder with --out"
             raise ConfigError(msg) from error

@@ -146,6 +146,14 @@ def test_lines_that_are_no_replies_are_passed_over(tmp_path, line):
     assert len(again.batches) == 3
 
 
+def test_a_file_of_replies_has_one_store_at_a_time(tmp_path):
+    store = ReplyStore(tmp_path / "replies.jsonl")
+    with pytest.raises(ConfigError, match=r"replies\.jsonl.*another process"):
+        ReplyStore(tmp_path / "replies.jsonl")
+    del store
+    ReplyStore(tmp_path / "replies.jsonl")
+
+
 def test_missing_media_are_named_before_anything_is_asked(tmp_path):
     here = tmp_path / "here.png"
     here.write_bytes(b"x")
