@@ -1,6 +1,7 @@
 """Malformed command lines and configurations: each ends in one sentence and exit code 2, and no traceback."""
 
 import errno
+import os
 
 import pytest
 
@@ -244,6 +245,12 @@ def test_missing_file_of_the_library_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("remot.commands.run", broken)
     with pytest.raises(FileNotFoundError):
         main(["fit"])
+
+
+def test_runs_in_a_folder_that_is_no_utf8(complaint, tmp_path):
+    """Such as one of Latin-1, which an export would find out about after the training."""
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/d\xf6rf")
+    assert "dcf6rf" in complaint("fit", *WITHOUT_LOGGER, "--trainer.default_root_dir", folder)
 
 
 def test_full_disk(monkeypatch, capfd):

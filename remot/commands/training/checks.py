@@ -50,6 +50,12 @@ def require_folder(path: Path) -> None:
     Raises:
         ConfigError: Naming the file that is in the way.
     """
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError as error:  # not in the encoding of the system, or not in UTF-8, which libraries need
+        named = ascii(str(path.absolute()))
+        msg = f"trainer.default_root_dir: {named} is no path in UTF-8; rename it, or set LC_ALL to a UTF-8 locale"
+        raise ConfigError(msg) from error
     existing = next(part for part in (path, *path.absolute().parents) if part.exists())
     if not existing.is_dir():
         msg = f"trainer.default_root_dir: {existing} is a file, choose a folder to keep runs in"

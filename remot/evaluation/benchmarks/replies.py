@@ -79,7 +79,7 @@ def _digest(text: str) -> str:
 class ReplyStore:
     """Replies by key in a file of JSON lines.
 
-    A line that a killed process left unfinished is passed over; its prompt is asked again. A file has one store at a time.
+    A line that a killed process left unfinished is passed over; its prompt is asked again. A file has one store.
 
     Args:
         file: Made if it does not exist.
