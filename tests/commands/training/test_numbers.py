@@ -14,7 +14,7 @@ from remot.data.datasets.bad_clips import BadClips
 from remot.errors import ConfigError
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.losses import GRPOLoss
-from remot.models import LoRA
+from remot.models import LoRA, ModelSource
 from remot.rewards import ConcisenessReward, IsolatedReward, ReMoTReward
 from remot.rollout.servers.client import JSONClient
 from remot.strategies.sft import SFTObjective
@@ -28,6 +28,9 @@ NAN, INF = math.nan, math.inf
         (LoRA, "rank", (0, -1)),
         (LoRA, "alpha", (0.0, -1.0, INF, NAN)),
         (LoRA, "dropout", (-0.1, 1.0, INF, NAN)),
+        (ModelSource, "max_pixels", (0, -1)),
+        (ModelSource, "video_min_pixels", (0, -1)),
+        (lambda max_pixels: ModelSource(min_pixels=256, max_pixels=max_pixels), "max_pixels", (255,)),
         (GRPOLoss, "beta", (-0.1, INF, NAN)),
         (SFTObjective, "letter_weight", (-1.0, INF, NAN)),
         (ReMoTReward, "format_weight", (INF, -INF, NAN)),
