@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError, DecodeError
@@ -67,7 +67,7 @@ def _file_digest(file: Path, _size: int, _modified: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     """Whether it is a number of tokens as :func:`remot.rollout.servers.responses.read_reply` gives it."""
     return type(value) is int and 0 <= value <= MAX_TOKENS
 
