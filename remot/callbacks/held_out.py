@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects, interleave
+from remot.errors import ConfigError
 from remot.evaluation.answer_table import ANSWERS_FILE
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.model_card import RESULTS_FILE
@@ -46,6 +47,9 @@ class HeldOutEvaluation(lightning.Callback):
     """
 
     def __init__(self, enabled: bool = True, num_pages: int = 12) -> None:  # noqa: FBT001, FBT002 (a config key)
+        if num_pages < 0:
+            msg = f"held_out.num_pages is {num_pages}, give a number from 0"
+            raise ConfigError(msg)
         self.enabled = enabled
         self.num_pages = num_pages
         self.base: BenchmarkScores | None = None

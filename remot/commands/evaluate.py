@@ -42,6 +42,9 @@ def evaluate_command(
         out: Folder of the results; a folder of its own below evaluations by default.
         num_shown: Prompts on page.html, with frames and replies; 0 for no page.
     """
+    if num_shown < 0:
+        msg = f"--num_shown {num_shown}: give a number of prompts, 0 for no page"
+        raise ConfigError(msg)
     if harness.harness is not None:
         if server.endpoint is not None:
             msg = "--harness lmms-eval loads weights itself: give --model or --adapter, not --endpoint"

@@ -59,6 +59,10 @@ class EvaluationSettings:
     generation: Literal["sampling", "model"] = "sampling"
 
     def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or self.num_completions < 1:
+            given = f"{self.max_new_tokens} and {self.num_completions}"
+            msg = f"model.evaluation: max_new_tokens and num_completions are at least 1, got {given}"
+            raise ConfigError(msg)
         if self.generation == "model" and self.sampling != SamplingSettings():
             msg = "model.evaluation: generation: model takes the model's own settings; leave sampling out"
             raise ConfigError(msg)

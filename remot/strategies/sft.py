@@ -1,5 +1,6 @@
 """The supervised objective: the likelihood of the right answer, or of the whole response that the annotations give."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -53,8 +54,8 @@ class SFTObjective(Objective):
         if not (all(0 <= share <= 1 for share in shares) and sum(shares) <= 1):
             msg = f"sft.answer_noise and sft.answer_bias are shares that sum to at most 1, got {shares}"
             raise ConfigError(msg)
-        if self.letter_weight < 0:
-            msg = f"sft.letter_weight is not negative, got {self.letter_weight}"
+        if not 0 <= self.letter_weight < math.inf:
+            msg = f"sft.letter_weight is a finite number from 0, got {self.letter_weight}"
             raise ConfigError(msg)
 
     def prepare(

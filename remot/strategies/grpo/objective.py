@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from remot.deadline import require_seconds
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
@@ -81,9 +82,7 @@ class GRPOObjective(Objective):
         if self.updates_per_rollout < 1 or self.max_new_tokens < 1:
             msg = "grpo.updates_per_rollout and grpo.max_new_tokens must be at least 1"
             raise ConfigError(msg)
-        if not self.reward_seconds > 0:
-            msg = f"grpo.reward_seconds is {self.reward_seconds}, give a positive number"
-            raise ConfigError(msg)
+        require_seconds("grpo.reward_seconds", self.reward_seconds)
         if self.sampling.is_greedy:
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
             raise ConfigError(msg)
