@@ -10,7 +10,8 @@ from remot.evaluation.perception import Resampler
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.decoding.memory import free_bytes, plan_micro_batch
-from remot.structures import LossOutput, PromptBatch, Question
+from remot.rollout.turns import ClipSource
+from remot.structures import ClipFrames, LossOutput, PromptBatch, Question
 
 #: Prompts of one forward and backward pass, or ``auto`` for what fits into the memory that is free.
 MicroBatchPrompts = Literal["auto"] | int
@@ -35,6 +36,19 @@ class PromptSource(Protocol):
             attempt: Which draw of this step, from 1 to :data:`remot.structures.training.MAX_REDRAWS`.
             num_prompts: How many.
         """
+
+
+@runtime_checkable
+class ClipFrameSource(Protocol):
+    """A data module that knows the clips of its prompts."""
+
+    def clip_frames(self, prompt_id: str) -> ClipFrames | None:
+        """The frames of the clip that a prompt, found by its name, is about; None if there is no clip."""
+
+
+def clips_of(source: object) -> ClipSource:
+    """From the name of a prompt to the frames of its clip; None for each if ``source`` knows no clips."""
+    return source.clip_frames if isinstance(source, ClipFrameSource) else lambda _: None
 
 
 def prompt_source(trainer: object) -> PromptSource | None:

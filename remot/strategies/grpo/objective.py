@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from remot.environments import TurnSettings
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
@@ -55,6 +56,8 @@ class GRPOObjective(Objective):
         engine: The engine that samples, if not the policy itself.
         teacher: Weighs the tokens of a completion by the policy with the right answer in its prompt; None weighs all
             tokens of a completion alike.
+        turns: An environment that replies to completions, such as :class:`remot.environments.FrameRequests`, and its
+            bounds; ``max_new_tokens`` is then that of a turn. None for completions of one turn.
     """
 
     num_completions: int = 8
@@ -73,6 +76,7 @@ class GRPOObjective(Objective):
     counterfactuals: Counterfactual | None = None
     engine: ExternalEngine | None = None
     teacher: PrivilegedTeacher | None = None
+    turns: TurnSettings | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
@@ -86,6 +90,12 @@ class GRPOObjective(Objective):
             raise ConfigError(msg)
         if self.sampling.is_greedy:
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
+            raise ConfigError(msg)
+        redraws = self.dynamic_sampling is not None and self.dynamic_sampling.max_redraws > 0
+        single = {"engine": self.engine, "teacher": self.teacher, "counterfactuals": self.counterfactuals}
+        single["dynamic_sampling.max_redraws"] = redraws or None
+        if self.turns is not None and (named := [name for name, part in single.items() if part is not None]):
+            msg = f"grpo.turns does not go with grpo.{named[0]}, which knows completions of one turn; leave one out"
             raise ConfigError(msg)
 
     @cached_property
@@ -156,6 +166,7 @@ class GRPOObjective(Objective):
             dynamic_sampling=self.dynamic_sampling,
             mask_truncated=self.mask_truncated,
             teacher=self.teacher,
+            turns=self.turns,
             num_updates=self.updates_per_rollout,
         )
         return prepare_step(settings, policy, batch, address, micro_batch_prompts)
