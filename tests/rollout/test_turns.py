@@ -90,7 +90,7 @@ def test_images_are_bounded_over_the_conversation():
 def test_a_conversation_that_grows_too_long_ends():
     policy, _, held = conversed(Always(IMAGE), max_turns=4)
     lengths = sorted(one.prompts.input_ids.shape[1] for one in held.later[0].prompts.values())
-    _, rollout, bounded = conversed(Always(IMAGE), policy=policy, max_turns=4, max_prompt_tokens=lengths[0])
+    _, _rollout, bounded = conversed(Always(IMAGE), policy=policy, max_turns=4, max_prompt_tokens=lengths[0])
     assert bounded.counts["too_long"] >= len(lengths) - 1
     held_lengths = [one.prompts.input_ids.shape[1] for turn in bounded.later for one in turn.prompts.values()]
     assert all(length <= lengths[0] for length in held_lengths)
@@ -168,7 +168,8 @@ def test_the_environment_knows_the_conversation():
     environment = Shows()
     _, _, held = conversed(environment, max_turns=3, num_prompts=4)
     last = environment.last
-    assert last.turns_left == 1 and len(last.turns) == 1
+    assert last.turns_left == 1
+    assert len(last.turns) == 1
     assert last.question.text.endswith("Answer with one letter.")
     row, column = last.address[1].split("-")[1], last.address[2]
     assert held.turns[int(row), column][0] == last.turns[0]
