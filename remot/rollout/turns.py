@@ -19,7 +19,7 @@ from remot.errors import ConfigError, require_types
 from remot.models.inputs.conversations import continued, joined_rows
 from remot.rollout.decoding.engine import RolloutEngine, generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest
-from remot.structures import ClipFrames, PromptBatch, Question, Rollout, Turn
+from remot.structures import ClipFrames, PromptBatch, Question, Rollout, Turn, with_turns
 
 if TYPE_CHECKING:
     from remot.models.inputs.prompts import EncodedPrompts
@@ -61,6 +61,15 @@ class Conversations:
     turns: Mapping[Place, Sequence[Turn]]
     answers: Sequence[Sequence[str]]
     counts: Mapping[str, int]
+
+    def questions(self, repeated: Sequence[Question]) -> list[Question]:
+        """P x G questions, one of each completion, with the turns before its last one in their references."""
+        group = len(self.answers[0]) if self.answers else 1
+        places = [divmod(number, group) for number in range(len(repeated))]
+        return [
+            with_turns(question, turns) if (turns := self.turns[place]) else question
+            for question, place in zip(repeated, places, strict=True)
+        ]
 
     @property
     def num_prompt_columns(self) -> int:

@@ -50,7 +50,7 @@ from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, s
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
 from remot.strategies.grpo.teacher import PrivilegedTeacher
-from remot.strategies.grpo.turns import ScoredTurns, ScoreTurn, repeated_questions
+from remot.strategies.grpo.turns import ScoredTurns, ScoreTurn
 from remot.strategies.objective import (
     MicroBatchPrompts,
     PreparedStep,
@@ -153,7 +153,8 @@ def sample_groups(
     # All P·G completions in one list, group after group.
     answers = rollout.texts if conversations is None else conversations.answers
     texts = [text for group in answers for text in group]
-    repeated = repeated_questions(questions, settings.num_completions, conversations)
+    repeated = [question for question in questions for _ in range(settings.num_completions)]
+    repeated = repeated if conversations is None else conversations.questions(repeated)
     scores = scored_by(settings.reward, texts, repeated, rollout.num_tokens.flatten().tolist())
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)

@@ -1,6 +1,6 @@
 """Scoring conversations: each turn behind its own prompt, put together along time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -11,23 +11,9 @@ from remot.models.inputs.conversations import joined_rows
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rollout.turns import Conversations, LaterTurn
-from remot.structures import Question, with_turns
 
 #: From P prompts, token ids [P, G, T] and what is wanted [P, G, T] to numbers [..., P, G, T].
 ScoreTurn = Callable[[EncodedPrompts, Tensor, Tensor], Tensor]
-
-
-def repeated_questions(
-    questions: Sequence[Question], num_completions: int, conversations: Conversations | None
-) -> list[Question]:
-    """The question of each of P x G completions, with the turns before its last one in its reference."""
-    if conversations is None:
-        return [question for question in questions for _ in range(num_completions)]
-    return [
-        with_turns(question, turns) if (turns := conversations.turns[row, column]) else question
-        for row, question in enumerate(questions)
-        for column in range(num_completions)
-    ]
 
 
 @dataclass(frozen=True, eq=False)
