@@ -82,6 +82,14 @@ class Environment(ABC):
     def respond(self, episode: Episode) -> Reply | None:
         """The reply to ``episode.response``; None if it is the policy's answer. Nothing in the response may raise."""
 
+    def demonstrate(self, episode: Episode) -> Sequence[str]:
+        """Responses of a perfect policy, turn by turn, for SFT; by default the right response at once.
+
+        Args:
+            episode: Before the first turn; ``episode.question`` holds what the annotations know.
+        """
+        return [episode.question.response]
+
     def answer(self, response: str) -> str:
         """What rewards and scores read of the last response, as ``<answer>…</answer>``; by default all of it."""
         return response

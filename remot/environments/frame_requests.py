@@ -21,10 +21,12 @@ from remot.rewards.parsing.requests import (
     calls_in,
 )
 from remot.rewards.parsing.tags import first_element, last_element
-from remot.structures import ClipFrames
+from remot.structures import ClipFrames, Interval, reference_of
 
 #: Seconds by which a time may lie outside of the clip: times are stated with two decimals.
 TIME_TOLERANCE_SECONDS = 0.01
+#: Shortest distance of first and last frame of a range that FrameThinker's gate accepts.
+MIN_RANGE_FRAMES = 9
 
 
 class FrameRequests(Environment):
@@ -90,6 +92,26 @@ class FrameRequests(Environment):
             return response
         thought = last_element(response, "think")
         return f"{'' if thought is None else f'<think>{thought}</think>'}<answer>{written}</answer>"
+
+    def demonstrate(self, episode: Episode) -> Sequence[str]:
+        """Asks for the stretch of time of the reference, then answers; at once where no stretch is known.
+
+        FrameThinker's ranges are those of its gate: more than 8 frames long and not the whole clip.
+        """
+        question, reference = episode.question, reference_of(episode.question)
+        times = _clip_of(episode).pts_seconds
+        stretch = reference.intervals[0] if reference.intervals else None
+        if self.grammar == "calls":
+            if stretch is None:
+                return [question.response]
+            start, end = (min(max(seconds, times[0]), times[-1]) for seconds in stretch)
+            return [f"<request>VideoClip({start:.2f}, {end:.2f})</request>", question.response]
+        answered = f"<action>output answer: {question.solution or reference.answer}</action>"
+        seen = None if stretch is None else _wide_range(stretch, times)
+        if seen is None:
+            return [f"<think>{question.reasoning}</think>{answered}"]
+        asked = f"<think>It is between frames {seen[0]} and {seen[1]}</think>"
+        return [f"{asked}<action>choose frames between {seen[0]} and {seen[1]}</action>", f"<think></think>{answered}"]
 
     def respond(self, episode: Episode) -> Reply | None:
         """The frames that are asked for, and a sentence for each request."""
@@ -177,6 +199,16 @@ def _keys(environment: FrameRequests, request: Request, clip: ClipFrames) -> lis
         return [("range", request.first, request.last), ("range", request.first + 1, request.last - 1)]
     frames = None if request is None else environment.frames_of(request, clip.pts_seconds)
     return [] if frames is None else [("frames", *frames)]
+
+
+def _wide_range(stretch: Interval, times: Sequence[float]) -> tuple[int, int] | None:
+    """Frames [first, last] around a stretch, at least ``MIN_RANGE_FRAMES`` apart; None if that is the whole clip."""
+    held = np.asarray(times)
+    first, last = (int(np.abs(held - seconds).argmin()) for seconds in stretch)
+    missing = max(0, MIN_RANGE_FRAMES - (last - first))
+    first = max(0, min(first - missing // 2, len(times) - 1 - MIN_RANGE_FRAMES))
+    last = max(last, first + MIN_RANGE_FRAMES)
+    return None if last > len(times) - 1 or (first, last) == (0, len(times) - 1) else (first, last)
 
 
 def _clip_of(episode: Episode) -> ClipFrames:

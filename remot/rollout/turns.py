@@ -112,15 +112,20 @@ def with_instructions(batch: PromptBatch, settings: TurnSettings, clips: ClipSou
     """The prompts with the environment's instructions behind their questions."""
     questions = []
     for images, question in zip(batch.images, batch.questions, strict=True):
-        episode = Episode(
-            question,
-            images=images,
-            clip=clips(question.prompt_id),
-            turns_left=settings.max_turns,
-            images_left=settings.max_images,
-        )
-        questions.append(replace(question, text=question.text + settings.environment.instructions(episode)))
+        words = settings.environment.instructions(_before(question, images, settings, clips))
+        questions.append(replace(question, text=question.text + words))
     return PromptBatch(batch.images, questions, batch.clip_ids, batch.videos, batch.replaced)
+
+
+def _before(question: Question, images: Sequence[Tensor], settings: TurnSettings, clips: ClipSource) -> Episode:
+    """A conversation before its first turn."""
+    return Episode(
+        question,
+        images=images,
+        clip=clips(question.prompt_id),
+        turns_left=settings.max_turns,
+        images_left=settings.max_images,
+    )
 
 
 def converse(
@@ -157,7 +162,7 @@ def converse(
     counts = Counter(dict.fromkeys(settings.environment.counters, 0))
     rollouts, later = [first], []
     for number in range(2, settings.max_turns + 1):
-        opened = _with_replies(policy, [one for one in opened if one.finished], settings, request, counts)
+        opened = _with_replies(policy, [one for one in opened if one.finished], settings, request.address, counts)
         if not opened:
             break
         turn = _next_turn(policy, opened, number, request, engine)
@@ -198,6 +203,44 @@ def _next_turn(
     return turn
 
 
+def demonstrated(
+    policy: "VLMPolicy", batch: PromptBatch, settings: TurnSettings, clips: ClipSource, address: RolloutAddress
+) -> list[tuple["EncodedPrompts", str]]:
+    """The turns of the environment's demonstrations for P prompts: a prompt of one row and the response to learn.
+
+    Args:
+        policy: What is to learn them.
+        batch: P prompts without instructions.
+        settings: The environment and the bounds.
+        clips: Frames of the clips.
+        address: Names the randomness of replies.
+
+    Raises:
+        ConfigError: If the environment does not reply to its own demonstration.
+    """
+    shown = with_instructions(batch, settings, clips)
+    with torch.no_grad():
+        encoded = policy.encode(policy.process(shown))
+    opened = [one for group in _groups(shown, encoded, 1, clips) for one in group]
+    scripts = {
+        (row, 0): settings.environment.demonstrate(_before(question, batch.images[row], settings, clips))
+        for row, question in enumerate(batch.questions)
+    }
+    spoken = []
+    for number in range(max(map(len, scripts.values()), default=0)):
+        for one in opened:
+            one.response = scripts[one.place][number]
+            one.completion = policy.texts.tokens_of_response(one.response)[0]
+            spoken.append((one.prompt, one.response))
+        wanted = [one for one in opened if len(scripts[one.place]) > number + 1]
+        opened = _with_replies(policy, wanted, settings, address, Counter())
+        if len(opened) < len(wanted):
+            name, prompt_id = type(settings.environment).__name__, batch.questions[wanted[0].place[0]].prompt_id
+            msg = f"{name} ends its own demonstration for a prompt such as {prompt_id}: raise turns.max_prompt_tokens"
+            raise ConfigError(msg)
+    return spoken
+
+
 def transcript(turns: Sequence[Turn], response: str) -> str:
     """A conversation as one text; what the environment said is in square brackets."""
     parts = [f"{turn.response}\n[{turn.num_images} images. {turn.reply}]\n" for turn in turns]
@@ -221,11 +264,11 @@ def _with_replies(
     policy: "VLMPolicy",
     opened: Sequence[_Open],
     settings: TurnSettings,
-    request: RolloutRequest,
+    address: RolloutAddress,
     counts: Counter[str],
 ) -> list[_Open]:
     """The conversations that go on, with the reply to their last turn in their prompt."""
-    replies = [(one, reply) for one in opened if (reply := _reply(one, settings, request, counts)) is not None]
+    replies = [(one, reply) for one in opened if (reply := _reply(one, settings, address, counts)) is not None]
     if not replies:
         return []
     said = PromptBatch(
@@ -249,11 +292,10 @@ def _with_replies(
     return going_on
 
 
-def _reply(one: _Open, settings: TurnSettings, request: RolloutRequest, counts: Counter[str]) -> Reply | None:
+def _reply(one: _Open, settings: TurnSettings, address: RolloutAddress, counts: Counter[str]) -> Reply | None:
     """What the environment replies, within the bounds of the conversation."""
     number = len(one.turns) + 1
     images_left = settings.max_images - sum(turn.num_images for turn in one.turns)
-    address = (request.address.step, one.question.prompt_id, one.place[1], number)
     episode = Episode(
         question=one.question,
         response=one.response,
@@ -262,8 +304,8 @@ def _reply(one: _Open, settings: TurnSettings, request: RolloutRequest, counts: 
         clip=one.clip,
         turns_left=settings.max_turns - number,
         images_left=images_left,
-        seed=request.address.seed,
-        address=address,
+        seed=address.seed,
+        address=(address.step, one.question.prompt_id, one.place[1], number),
     )
     reply = settings.environment.respond(episode)
     if reply is None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from remot.distributed import least_over_processes
+from remot.errors import ConfigError
 from remot.evaluation.perception import Resampler
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
@@ -49,6 +50,17 @@ class ClipFrameSource(Protocol):
 def clips_of(source: object) -> ClipSource:
     """From the name of a prompt to the frames of its clip; None for each if ``source`` knows no clips."""
     return source.clip_frames if isinstance(source, ClipFrameSource) else lambda _: None
+
+
+def require_whole_weights(policy: VLMPolicy, key: str) -> None:
+    """Refuse sharded weights: all processes have to make the same passes, and their conversations differ.
+
+    Raises:
+        ConfigError: Naming the ``key`` of the configuration.
+    """
+    if policy.sharding is not None:
+        msg = f"{key} needs whole weights in each process; use trainer.strategy ddp, or leave {key} out"
+        raise ConfigError(msg)
 
 
 def prompt_source(trainer: object) -> PromptSource | None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from remot.errors import ConfigError
 from remot.models.inputs.conversations import joined_rows
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rollout.turns import Conversations, LaterTurn
+from remot.strategies.objective import require_whole_weights
 
 #: From P prompts, token ids [P, G, T] and what is wanted [P, G, T] to numbers [..., P, G, T].
 ScoreTurn = Callable[[EncodedPrompts, Tensor, Tensor], Tensor]
@@ -34,10 +34,8 @@ class ScoredTurns:
     use_reference: bool = False
 
     def __post_init__(self) -> None:
-        """Refuse sharded weights: all processes have to make the same passes, and their conversations differ."""
-        if self.policy.sharding is not None:
-            msg = "grpo.turns needs whole weights in each process; use trainer.strategy ddp, or leave turns out"
-            raise ConfigError(msg)
+        """Refuse sharded weights."""
+        require_whole_weights(self.policy, "grpo.turns")
 
     def __call__(
         self, score: ScoreTurn, first: EncodedPrompts, rows: slice, token_ids: Tensor, wanted: Tensor
