@@ -7,10 +7,12 @@ import torch
 
 from remot.environments import TurnSettings
 from remot.errors import ConfigError
+from remot.evaluation.benchmark import EvaluationSettings, answer_batch
+from remot.evaluation.perception import IterativePerception
 from remot.losses import Entropy, GRPOLoss
 from remot.models import LoRA
 from remot.rollout.sampling import SamplingSettings
-from remot.strategies import PrivilegedTeacher, ShuffledFrames
+from remot.strategies import GRPO, PostTrainingModule, PrivilegedTeacher, ShuffledFrames
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.grpo.turns import ScoredTurns
 from remot.strategies.objective import StepAddress
@@ -25,6 +27,7 @@ from tests.models.test_parity import (
 )
 from tests.rollout.test_turns import Shows, talking
 from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, assert_same_update, objective_of, update
+from tests.strategies.test_module import fit, grpo_objective, is_result, ready_module
 from tests.tiny import FAMILIES, make_batch, make_lora_policy, make_mixed_batch, make_policy, select
 
 
@@ -227,3 +230,44 @@ def test_sharded_weights_are_refused():
     policy.sharding = object()
     with pytest.raises(ConfigError, match="turns"):
         ScoredTurns(policy, None)
+
+
+def test_a_resumed_run_is_the_same_run_bit_for_bit(tmp_path):
+    """Four steps at once, and two and then two more of new objects."""
+
+    def module():
+        grpo = replace(grpo_objective(), turns=TurnSettings(Shows(), max_turns=3))
+        made = ready_module(GRPO(), grpo=grpo)
+        talking(made.policy)
+        return made
+
+    whole, second = module(), module()
+    wanted, _ = fit(whole, tmp_path, max_steps=4)
+    first, trainer = fit(module(), tmp_path, max_steps=2)
+    trainer.save_checkpoint(tmp_path / "two.ckpt")
+    then, _ = fit(second, tmp_path, max_steps=4, ckpt_path=tmp_path / "two.ckpt", adapter_seed=99)
+    assert all(step["train/turns/num_turns"] > 1 for step in wanted.logged)
+    assert all(step["train/rollout/logprob_gap_max"] < 1e-4 for step in wanted.logged)
+    for actual, expected in zip([*first.logged, *then.logged], wanted.logged, strict=True):
+        assert {name: repr(actual[name]) for name in filter(is_result, actual)} == {
+            name: repr(expected[name]) for name in filter(is_result, expected)
+        }
+    for (name, expected), actual in zip(whole.policy.named_parameters(), second.policy.parameters(), strict=True):
+        assert torch.equal(expected, actual), name
+
+
+def test_held_out_prompts_are_asked_in_turns_too():
+    """The module passes the environment of GRPO on; the last response is judged."""
+    grpo = replace(grpo_objective(), turns=TurnSettings(Shows(), max_turns=3))
+    settings = EvaluationSettings(max_new_tokens=6, num_completions=2)
+    module = PostTrainingModule(grpo=grpo, evaluation=settings)
+    assert module.evaluation.turns is grpo.turns
+    policy, batch = talking(make_lora_policy()), make_batch(3)
+    answered = answer_batch(policy, batch, module.evaluation, SamplingSettings())
+    texts = [text for group in answered.rollout.texts for text in group]
+    assert any("images." in text for text in texts)
+    for one, text in zip(answered.judged, texts, strict=True):
+        assert text.endswith(one.completion)
+        assert "images." not in one.completion
+    with pytest.raises(ConfigError, match="perception"):
+        EvaluationSettings(turns=grpo.turns, perception=IterativePerception())
