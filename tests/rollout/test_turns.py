@@ -5,6 +5,7 @@ import torch
 
 from remot.environments import Environment, Reply, TurnSettings
 from remot.errors import ArgumentTypeError, ConfigError
+from remot.rollout import turns
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.turns import converse, with_instructions
 from remot.seeding import numpy_generator
@@ -174,6 +175,22 @@ def test_the_environment_knows_the_conversation():
     row, column = last.address[1].split("-")[1], last.address[2]
     assert held.turns[int(row), column][0] == last.turns[0]
     assert last.generator.random() == last.generator.random()
+
+
+def test_each_turn_has_noise_of_its_own(monkeypatch):
+    """Named by prompt, turn and completion, so that what others say or when they end changes nothing."""
+    names, plain = [], turns.generate
+
+    def recorded(policy, prompts, request, engine):
+        names.append((request.address.step, request.num_completions, request.address.prompt_ids))
+        return plain(policy, prompts, request, engine)
+
+    monkeypatch.setattr(turns, "generate", recorded)
+    _, _, held = conversed(Always(IMAGE), max_turns=3, step=7)
+    assert names[0] == (7, 2, ("0-0", "0-1"))
+    for number, (turn, (step, num_completions, of_turn)) in enumerate(zip(held.later, names[1:], strict=True), 2):
+        assert of_turn == tuple(f"0-{row}/turn {number}/{column}" for row, column in turn.prompts)
+        assert (step, num_completions) == (7, 1)
 
 
 def test_a_family_without_conversations_is_refused():

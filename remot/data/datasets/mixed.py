@@ -82,8 +82,10 @@ class MixedDataset(PromptDataset):
         """The task that the prompt of that name belongs to, and the address within it."""
         split, *numbers = prompt_id.split("/")
         epoch, number = (int(word) for word in numbers)
-        part, within = self.part(epoch * self.num_prompts + number)
-        return (part if split == self.split else part.with_split(split)), within
+        drawn = split.partition("~")[0]  # a replacement is of the task whose turn it was
+        mixed = self if drawn == self.split else self.with_split(drawn)
+        part, within = mixed.part(epoch * self.num_prompts + number)
+        return (part if split == drawn else part.with_split(split)), within
 
     def counts(self) -> Mapping[str, int]:
         """Prompts of each task in the first epoch, by name; a name may come twice."""
