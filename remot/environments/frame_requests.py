@@ -182,8 +182,10 @@ class FrameRequests(Environment):
                 return None
             count = min(self.frames_per_clip, request.last - request.first + 1)
             return [int(one) for one in np.linspace(request.first, request.last, count).round()]
-        is_point = isinstance(request, FrameLookUp)
-        start, end = (request.seconds,) * 2 if is_point else (request.start_seconds, request.end_seconds)
+        if isinstance(request, FrameLookUp):
+            start = end = float(request.seconds)
+        else:
+            start, end = request.start_seconds, request.end_seconds
         if not times[0] - TIME_TOLERANCE_SECONDS <= start <= end <= times[-1] + TIME_TOLERANCE_SECONDS:
             return None
         wanted = [start] if start == end else np.linspace(start, end, self.frames_per_clip)

@@ -91,10 +91,18 @@ class GRPOObjective(Objective):
         if self.sampling.is_greedy:
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
             raise ConfigError(msg)
-        redraws = self.dynamic_sampling is not None and self.dynamic_sampling.max_redraws > 0
-        single = {"engine": self.engine, "teacher": self.teacher, "counterfactuals": self.counterfactuals}
-        single["dynamic_sampling.max_redraws"] = redraws or None
-        if self.turns is not None and (named := [name for name, part in single.items() if part is not None]):
+        if self.turns is not None:
+            self._require_turns()
+
+    def _require_turns(self) -> None:
+        """Refuse with conversations what knows completions of one turn only."""
+        given = {
+            "engine": self.engine is not None,
+            "teacher": self.teacher is not None,
+            "counterfactuals": self.counterfactuals is not None,
+            "dynamic_sampling.max_redraws": self.dynamic_sampling is not None and self.dynamic_sampling.max_redraws > 0,
+        }
+        if named := [name for name, is_given in given.items() if is_given]:
             msg = f"grpo.turns does not go with grpo.{named[0]}, which knows completions of one turn; leave one out"
             raise ConfigError(msg)
 

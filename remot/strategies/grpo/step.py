@@ -352,8 +352,8 @@ class GroupLosses:
 
     def _logprobs(self, encoded: EncodedPrompts, rows: slice, *, use_reference: bool = False) -> Tensor:
         """[p, G, T] log-probabilities of the policy or of the reference."""
-        options = {"temperature": self.settings.sampling.temperature, "use_reference": use_reference}
-        score = partial(self.policy.completion_logprobs, **options)
+        temperature = self.settings.sampling.temperature
+        score = partial(self.policy.completion_logprobs, temperature=temperature, use_reference=use_reference)
         return self._scored_by(score, encoded, rows, self.scored[rows], use_reference=use_reference)
 
     def _with_entropies(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None]:
