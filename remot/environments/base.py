@@ -25,6 +25,7 @@ class Episode:
         turns_left: Turns that the policy may still take.
         images_left: Images that replies may still show.
         seed: Of the run.
+        completion: Number of the completion within its group.
         address: Names the randomness: optimizer step, prompt, number of the completion, number of the turn.
     """
 
@@ -36,6 +37,7 @@ class Episode:
     turns_left: int = 1
     images_left: int = 0
     seed: int = 0
+    completion: int = 0
     address: tuple[Address, ...] = ()
 
     @property

@@ -1,8 +1,9 @@
 """Frames of the clip on request: by time (FrameMind, arXiv 2509.24008), or by number (FrameThinker)."""
 
+import copy
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, Self
 
 import numpy as np
 import torch
@@ -46,6 +47,9 @@ class FrameRequests(Environment):
         max_requests: Calls of one turn that are followed.
         frame_side_pixels: Single frames are shrunk to this longest side.
         clip_side_pixels: Frames of a clip or range are shrunk to this longest side.
+        ladder: Numbers of frames and longest sides in place of ``frames_per_clip`` and ``clip_side_pixels``, from many
+            small frames to few large ones: completion k of a group has rung k modulo their number (FrameMind's DRFS).
+            Which rungs, and that they are those of the replies only, is a reconstruction. Empty for none.
     """
 
     counters = ("requests", "granted", "malformed", "out_of_range", "repeated", "too_many", "unreadable")
@@ -57,18 +61,29 @@ class FrameRequests(Environment):
         max_requests: int = 4,
         frame_side_pixels: int = 672,
         clip_side_pixels: int = 336,
+        ladder: tuple[tuple[int, int], ...] = (),
     ) -> None:
         if grammar not in ("calls", "frame_thinker"):
             msg = f"FrameRequests: grammar is calls or frame_thinker, got {grammar!r:.40}"
             raise ConfigError(msg)
-        if min(frames_per_clip, max_requests, frame_side_pixels, clip_side_pixels) < 1:
-            msg = "FrameRequests: frames_per_clip, max_requests and both side_pixels are at least 1"
+        sizes = (frames_per_clip, max_requests, frame_side_pixels, clip_side_pixels)
+        if min(*sizes, *(number for rung in ladder for number in rung)) < 1:
+            msg = "FrameRequests: frames_per_clip, max_requests, both side_pixels and the ladder are at least 1"
             raise ConfigError(msg)
         self.grammar = grammar
         self.frames_per_clip = frames_per_clip
         self.max_requests = max_requests
         self.frame_side_pixels = frame_side_pixels
         self.clip_side_pixels = clip_side_pixels
+        self.ladder = tuple(ladder)
+
+    def on_rung(self, completion: int) -> Self:
+        """The same with the numbers of the ladder for a completion of a group."""
+        if not self.ladder:
+            return self
+        one = copy.copy(self)
+        one.frames_per_clip, one.clip_side_pixels = self.ladder[completion % len(self.ladder)]
+        return one
 
     def instructions(self, episode: Episode) -> str:
         """How to ask, and the bounds of the clip."""
@@ -116,8 +131,9 @@ class FrameRequests(Environment):
     def respond(self, episode: Episode) -> Reply | None:
         """The frames that are asked for, and a sentence for each request."""
         asked = self.requests(episode.response)
-        if not asked:
-            return None
+        return self.on_rung(episode.completion)._reply(asked, episode) if asked else None
+
+    def _reply(self, asked: Sequence[Request], episode: Episode) -> Reply:
         clip = _clip_of(episode)
         seen = {key for turn in episode.turns for one in self.requests(turn.response) for key in _keys(self, one, clip)}
         if self.grammar == "frame_thinker":

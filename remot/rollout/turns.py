@@ -305,6 +305,7 @@ def _reply(one: _Open, settings: TurnSettings, address: RolloutAddress, counts: 
         turns_left=settings.max_turns - number,
         images_left=images_left,
         seed=address.seed,
+        completion=one.place[1],
         address=(address.step, one.question.prompt_id, one.place[1], number),
     )
     reply = settings.environment.respond(episode)

@@ -1,7 +1,7 @@
 """Frames on request: what is read, what is shown, and what hostile or endless requests come to."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 import torch
@@ -122,6 +122,21 @@ def test_images_are_shrunk_by_area():
     assert [tuple(image.shape) for image in reply.images][:2] == [(3, 6, 12), (3, 2, 4)]
 
 
+def test_each_completion_of_a_group_is_on_a_rung_of_the_ladder():
+    """Many small frames, or few large ones; single frames are of one size on all rungs."""
+    environment = FrameRequests(ladder=((4, 4), (2, 8)))
+    episode = Episode(make_question(), asked("VideoClip(0, 3); FrameAt(1.5)"), clip=Frames(), images_left=9)
+    for completion, frames, size in (
+        (0, [0, 10, 20, 30], (3, 2, 4)),
+        (1, [0, 30], (3, 4, 8)),
+        (2, [0, 10, 20, 30], (3, 2, 4)),
+    ):
+        reply = environment.respond(replace(episode, completion=completion))
+        assert numbers(reply) == [*frames, 15]
+        assert [tuple(image.shape) for image in reply.images] == [*[size] * len(frames), (3, 8, 16)]
+    assert environment.frames_per_clip == 8
+
+
 # -- what is bounded -----------------------------------------------------------------------------------------------
 
 
@@ -217,7 +232,9 @@ def test_the_answer_of_an_action_is_an_answer_element():
     assert FrameRequests().answer(said) == said
 
 
-@pytest.mark.parametrize("wrong", [{"grammar": "free"}, {"frames_per_clip": 0}, {"clip_side_pixels": 0}])
+@pytest.mark.parametrize(
+    "wrong", [{"grammar": "free"}, {"frames_per_clip": 0}, {"clip_side_pixels": 0}, {"ladder": ((0, 8),)}]
+)
 def test_settings_that_cannot_work(wrong):
     with pytest.raises(ConfigError, match="FrameRequests"):
         FrameRequests(**wrong)
@@ -227,8 +244,6 @@ def test_settings_that_cannot_work(wrong):
 
 
 def demonstration(intervals, grammar="calls", question=None):
-    from dataclasses import replace
-
     question = replace(question or make_question("ABB"), reference=Reference(answer="ABB", intervals=intervals))
     environment = FrameRequests(grammar)
     episode = Episode(question, clip=Frames(), turns_left=3, images_left=16)

@@ -173,6 +173,7 @@ def test_the_environment_knows_the_conversation():
     assert len(last.turns) == 1
     assert last.question.text.endswith("Answer with one letter.")
     row, column = last.address[1].split("-")[1], last.address[2]
+    assert last.completion == column
     assert held.turns[int(row), column][0] == last.turns[0]
     assert last.generator.random() == last.generator.random()
 

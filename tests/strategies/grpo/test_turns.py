@@ -78,8 +78,7 @@ def naive_scores(policy, batch, losses, environment, temperature=1.0):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("sharing", ["on", "off"])
+@pytest.mark.parametrize(("kind", "sharing"), [*((kind, "on") for kind in KINDS), ("lora", "off")])
 def test_turns_equal_the_plain_pass_over_the_whole_conversation(family, kind, sharing):
     policy, batch, environment = talking(KINDS[kind](family, prefix_sharing=sharing)), make_batch(3), Shows()
     losses = prepared(policy, environment, size=3, batch=batch, loss=GRPOLoss(beta=0.1)).micro_losses
