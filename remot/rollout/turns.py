@@ -93,6 +93,15 @@ class Conversations:
         return {f"turns/{name}": number / total for name, number in sums.items()}
 
 
+@dataclass(frozen=True, eq=False)
+class DemonstratedTurn:
+    """A turn to learn."""
+
+    prompt_id: str
+    prompt: "EncodedPrompts"  # the conversation up to it, one row
+    response: str
+
+
 @dataclass(eq=False)
 class _Open:
     """A conversation while it goes on."""
@@ -205,8 +214,8 @@ def _next_turn(
 
 def demonstrated(
     policy: "VLMPolicy", batch: PromptBatch, settings: TurnSettings, clips: ClipSource, address: RolloutAddress
-) -> list[tuple["EncodedPrompts", str]]:
-    """The turns of the environment's demonstrations for P prompts: a prompt of one row and the response to learn.
+) -> list[DemonstratedTurn]:
+    """The turns of the environment's demonstrations for P prompts: all first turns, all second ones, and so on.
 
     Args:
         policy: What is to learn them.
@@ -231,7 +240,7 @@ def demonstrated(
         for one in opened:
             one.response = scripts[one.place][number]
             one.completion = policy.texts.tokens_of_response(one.response)[0]
-            spoken.append((one.prompt, one.response))
+            spoken.append(DemonstratedTurn(one.question.prompt_id, one.prompt, one.response))
         wanted = [one for one in opened if len(scripts[one.place]) > number + 1]
         opened = _with_replies(policy, wanted, settings, address, Counter())
         if len(opened) < len(wanted):

@@ -108,6 +108,8 @@ class PreparedStep:
     shape: tuple[int, int, int, int]  # P prompts of L columns with G completions of T tokens, padding included
     #: How many losses it yields for a size; processes exchange gradients with the last one.
     num_micro_losses: Callable[[int], int]
+    #: Prompts of the losses of micro-batches of one; empty where they are those of the batch.
+    prompt_ids: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)  # numbers to log
     samples: Sequence[ScoredCompletions] = ()  # completions to show; empty for objectives that sample none
     late_metrics: Callable[[], Mapping[str, float]] = dict  # gives numbers to log that are known after the updates only

@@ -74,7 +74,7 @@ class SFTObjective(Objective):
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Render and tokenise the responses and encode the images."""
-        prompts, encoded, responses = self.examples(policy, batch, address)
+        prompts, encoded, responses, names = self.examples(policy, batch, address)
         token_ids, mask, on_letters = self.targets(policy, responses)
         num_targets, num_letters = (mean_over_processes(float(m.sum()), policy.device) for m in (mask, on_letters))
         shape = (len(prompts), prompts.input_ids.shape[1], 1, token_ids.shape[-1])
@@ -94,26 +94,28 @@ class SFTObjective(Objective):
             micro_losses=micro_losses,
             micro_batch_prompts=size,
             shape=shape,
+            prompt_ids=names,
             num_micro_losses=lambda size: len(list(micro_slices(len(prompts), size))),
         )
 
     def examples(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress
-    ) -> tuple[ProcessedPrompts, EncodedPrompts | None, list[str]]:
-        """Prompts, the same encoded unless the vision tower is trained, and a response for each.
+    ) -> tuple[ProcessedPrompts, EncodedPrompts | None, list[str], tuple[str, ...]]:
+        """Prompts, the same encoded unless the vision tower is trained, and a response and a name for each.
 
         Demonstrations have a prompt for each turn.
         """
         responses = [self.response(question, address) for question in batch.questions]
+        names = tuple(question.prompt_id for question in batch.questions)
         if self.turns is None:
             prompts = policy.process(batch)
-            return prompts, None if policy.train_vision else policy.encode(prompts), responses
+            return prompts, None if policy.train_vision else policy.encode(prompts), responses, names
         require_whole_weights(policy, "sft.turns")
-        names = tuple(question.prompt_id for question in batch.questions)
         noise = RolloutAddress(address.seed, address.step, names)
         spoken = demonstrated(policy, batch, self.turns, clips_of(address.prompt_source), noise)
-        encoded = joined_rows([prompt for prompt, _ in spoken], policy.pad_token_id)
-        return encoded.prompts, None if policy.train_vision else encoded, [response for _, response in spoken]
+        encoded = joined_rows([turn.prompt for turn in spoken], policy.pad_token_id)
+        responses, names = [turn.response for turn in spoken], tuple(turn.prompt_id for turn in spoken)
+        return encoded.prompts, None if policy.train_vision else encoded, responses, names
 
     def response(self, question: Question, address: StepAddress) -> str:
         """The response to learn, with noise and bias on its letters if asked for; other answers are left as they are.

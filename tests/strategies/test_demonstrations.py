@@ -7,9 +7,11 @@ import torch
 
 from remot.environments import Environment, Reply, TurnSettings
 from remot.errors import ConfigError
-from remot.strategies import SFTObjective
+from remot.strategies import SFT, SFTObjective
+from remot.strategies.replay import first_fault
 from tests.helpers import assert_close
 from tests.models.test_parity import naive_inputs, naive_logits
+from tests.strategies.test_module import ready_module
 from tests.strategies.test_sft import ADDRESS, totals
 from tests.tiny import make_batch, make_lora_policy
 
@@ -105,3 +107,17 @@ def test_sharded_weights_are_refused():
     policy.sharding = object()
     with pytest.raises(ConfigError, match=r"sft\.turns"):
         objective().prepare(policy, make_batch(1), ADDRESS, 1)
+
+
+def test_each_turn_has_the_name_of_its_prompt():
+    """A step that is looked through for a fault has a loss for each turn, and each is named."""
+    module = ready_module(SFT())
+    module.objectives = {**module.objectives, "SFT": objective()}
+    batch = make_batch(3)
+    assert first_fault(module, "SFT", 0, batch) == ""
+    prepared = module.objectives["SFT"].prepare(module.policy, batch, ADDRESS, 1)
+    two_images = [
+        question.prompt_id for question, images in zip(batch.questions, batch.images, strict=True) if len(images) == 2
+    ]
+    assert list(prepared.prompt_ids) == [*(question.prompt_id for question in batch.questions), *two_images]
+    assert prepared.num_micro_losses(1) == len(list(prepared.micro_losses(1))) == 5
