@@ -70,12 +70,13 @@ class DPOObjective(Objective):
 
     def _loss(self, policy: VLMPolicy, pairs: ResponsePairs, rows: slice, num_pairs: float) -> LossOutput:
         """The loss of the prompts ``rows``."""
+        wanted = pairs.mask & pairs.is_pair[:, None, None]  # [P, 2, T]
 
         def logprobs(*, use_reference: bool) -> Tensor:  # [p, 2, T]
             part = pairs.encoded.select(rows)
             if policy.train_vision:
                 part = policy.encode(part.prompts, use_reference=use_reference)
-            return policy.completion_logprobs(part, pairs.token_ids[rows], use_reference=use_reference)
+            return policy.completion_logprobs(part, pairs.token_ids[rows], wanted[rows], use_reference=use_reference)
 
         with torch.no_grad():
             reference = logprobs(use_reference=True)
