@@ -252,7 +252,11 @@ def demonstrated(
 
 def transcript(turns: Sequence[Turn], response: str) -> str:
     """A conversation as one text; what the environment said is in square brackets."""
-    parts = [f"{turn.response}\n[{turn.num_images} images. {turn.reply}]\n" for turn in turns]
+    shown = {0: "", 1: "1 image. "}
+    parts = [
+        f"{turn.response}\n[{shown.get(turn.num_images, f'{turn.num_images} images. ')}{turn.reply}]\n"
+        for turn in turns
+    ]
     return "".join([*parts, response])
 
 

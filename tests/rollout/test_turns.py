@@ -9,6 +9,7 @@ from remot.rollout import turns
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.turns import converse, with_instructions
 from remot.seeding import numpy_generator
+from remot.structures import Turn
 from tests.tiny import encode, make_batch, make_lora_policy, make_policy, thinking_folder
 
 
@@ -198,3 +199,8 @@ def test_a_family_without_conversations_is_refused():
     policy = make_policy("llava", prefix_sharing="auto")
     with pytest.raises(ConfigError, match="turns"):
         policy.process_replies(make_batch(1))
+
+
+def test_a_transcript_holds_all_that_was_said():
+    said = [Turn("a", "Look.", 2), Turn("b", "No.", 0), Turn("c", "Here.", 1)]
+    assert turns.transcript(said, "d") == "a\n[2 images. Look.]\nb\n[No.]\nc\n[1 image. Here.]\nd"

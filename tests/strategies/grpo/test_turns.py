@@ -264,9 +264,9 @@ def test_held_out_prompts_are_asked_in_turns_too():
     policy, batch = talking(make_lora_policy()), make_batch(3)
     answered = answer_batch(policy, batch, module.evaluation, SamplingSettings())
     texts = [text for group in answered.rollout.texts for text in group]
-    assert any("images." in text for text in texts)
+    assert any("\n[" in text for text in texts)
     for one, text in zip(answered.judged, texts, strict=True):
         assert text.endswith(one.completion)
-        assert "images." not in one.completion
+        assert "\n[" not in one.completion
     with pytest.raises(ConfigError, match="perception"):
         EvaluationSettings(turns=grpo.turns, perception=IterativePerception())
