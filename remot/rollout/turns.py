@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 Place = tuple[int, int]
 #: From the name of a prompt to the frames of its clip; None for a prompt without one.
 ClipSource = Callable[[str], ClipFrames | None]
+#: Counts of what the bounds have left out: images, and replies that would have made the conversation too long.
+BOUND_COUNTERS = ("images_left_out", "too_long")
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +170,7 @@ def converse(
     groups = _groups(batch, encoded, request.num_completions, clips)
     opened = [one for group in groups for one in group]
     _take_turn(opened, first)
-    counts = Counter(dict.fromkeys(settings.environment.counters, 0))
+    counts = Counter(dict.fromkeys((*BOUND_COUNTERS, *settings.environment.counters), 0))
     rollouts, later = [first], []
     for number in range(2, settings.max_turns + 1):
         opened = _with_replies(policy, [one for one in opened if one.finished], settings, request.address, counts)
