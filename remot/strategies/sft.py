@@ -86,8 +86,10 @@ class SFTObjective(Objective):
                 logprobs = policy.completion_logprobs(part, token_ids[rows], (mask | on_letters)[rows])
                 weigh = self.weigh_by_probability
                 output = sft_loss(logprobs, mask[rows], normalizer=num_targets, weigh_by_probability=weigh)
-                letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters, weigh_by_probability=weigh)
-                yield replace(output, loss=output.loss + self.letter_weight * letters.loss)
+                if self.letter_weight > 0 and num_letters > 0:  # an environment's answers may hold none
+                    letters = sft_loss(logprobs, on_letters[rows], normalizer=num_letters, weigh_by_probability=weigh)
+                    output = replace(output, loss=output.loss + self.letter_weight * letters.loss)
+                yield output
 
         return PreparedStep(
             num_updates=1,

@@ -121,3 +121,18 @@ def test_each_turn_has_the_name_of_its_prompt():
     ]
     assert list(prepared.prompt_ids) == [*(question.prompt_id for question in batch.questions), *two_images]
     assert prepared.num_micro_losses(1) == len(list(prepared.micro_losses(1))) == 5
+
+
+class Acts(Teaches):
+    """Answers in another element than <answer>, as FrameThinker does."""
+
+    def demonstrate(self, episode):  # noqa: ARG002
+        return ["<action>output answer: B</action>"]
+
+
+@pytest.mark.parametrize("letter_weight", [0.0, 2.0])
+def test_answers_in_other_elements_are_learnt_whole(letter_weight):
+    policy, batch = make_lora_policy(), make_batch(2)
+    ways = [objective(Acts(), loss_on=on, letter_weight=letter_weight) for on in ("answer", "response")]
+    both = [totals(one.prepare(policy, batch, ADDRESS, 2), policy)[0] for one in ways]
+    assert both[0] == both[1] > 0
