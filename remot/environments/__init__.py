@@ -2,5 +2,6 @@
 
 from remot.environments.base import Environment, Episode, Reply, TurnSettings
 from remot.environments.frame_requests import FrameRequests
+from remot.environments.second_look import SecondLook
 
-__all__ = ["Environment", "Episode", "FrameRequests", "Reply", "TurnSettings"]
+__all__ = ["Environment", "Episode", "FrameRequests", "Reply", "SecondLook", "TurnSettings"]
