@@ -84,7 +84,7 @@ def test_turns_equal_the_plain_pass_over_the_whole_conversation(family, kind, sh
     losses = prepared(policy, environment, size=3, batch=batch, loss=GRPOLoss(beta=0.1)).micro_losses
     counts = [len(turn.prompts) for turn in losses.conversations.later]
     assert len(counts) == 2
-    assert 0 < counts[1] < counts[0] < 9, "some conversations have one turn, some two, some three"
+    assert 0 < counts[1] <= counts[0] < 9, "conversations of one turn, and of three"
     mask = losses.rollout.completion_mask
     packed = losses._logprobs(policy.encode(losses.encoded.prompts), slice(0, 3))[mask]
     assert largest_gap(packed, losses.rollout.logprobs[mask]) < 1e-5, "the sampler draws with the same"
