@@ -27,7 +27,7 @@ from remot.evaluation.report import (
 )
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
-from remot.strategies.objective import prompt_source
+from remot.strategies.objective import clips_of, prompt_source
 from remot.strict_json import json_text
 from remot.structures import PromptBatch
 from remot.terminal import console
@@ -145,6 +145,7 @@ class HeldOutEvaluation(lightning.Callback):
                     on_batch,
                     module.rollout_engine,
                     None if source is None else source.resampler,
+                    clips_of(source),
                 )
         self._digests = dict(one for batch in interleave(all_gather_objects(digests)) for one in batch)
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
