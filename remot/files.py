@@ -184,6 +184,13 @@ def lines_of(text: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
+def write_whole(file: Path, text: str) -> None:
+    """Write ``file`` so that a reader finds the old text or the new one, never half of it."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(file)
+
+
 def hold(file: Path, owner: object) -> None:
     """Keep other processes from holding ``file`` as long as ``owner`` lives; it is made if it is not there.
 

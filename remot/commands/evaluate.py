@@ -11,6 +11,7 @@ from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_judge import JudgeChoice
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
 from remot.errors import ConfigError
+from remot.files import write_whole
 from remot.strict_json import json_text
 from remot.terminal import console, write_out
 
@@ -157,8 +158,8 @@ def _write(report: "Report", verdicts: "list[Verdict]", folder: Path, num_shown:
 
     try:
         write_answers(folder / ANSWERS_FILE, verdicts)
-        (folder / SCORES_FILE).write_text(json_text(report.record(), indent=2) + "\n", encoding="utf-8")
-        (folder / TABLE_FILE).write_text(table_text(report.table()), encoding="utf-8")
+        write_whole(folder / SCORES_FILE, json_text(report.record(), indent=2) + "\n")
+        write_whole(folder / TABLE_FILE, table_text(report.table()))
         if num_shown:
             cards = verdict_cards(verdicts[:num_shown], facts.benchmark)
             write_page(folder / PAGE_FILE, cards, facts.benchmark, [*report.notes(), *filter(None, [shown])])
