@@ -25,7 +25,7 @@ Errors      RemotError, the base of every error that a user can cause
 
 Everything else is in the package of its part: remot.data (remot.data.tasks, remot.data.annotations,
 remot.data.experts, remot.data.negatives), remot.rewards, remot.losses, remot.strategies, remot.models, remot.rollout,
-remot.structures. The command line does the same from YAML files: `remot --help`, `remot configs`.
+remot.environments, remot.structures. The command line does the same from YAML files: `remot --help`, `remot configs`.
 """
 
 from typing import TYPE_CHECKING

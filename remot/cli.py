@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from remot.errors import known_cause
-from remot.terminal import guard_output, write_err
+from remot.terminal import guard_output, lost_output, write_err
 
 EXIT_BAD_INPUT = 2
 #: What a disk says about a file that the user named: it is none of ours, or there is no room, or no right to it.
@@ -39,6 +39,9 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         run(list(sys.argv[1:] if args is None else args))
         sys.stdout.flush()
+        if (lost := lost_output()) is not None:
+            write_err(f"remot: the standard output took no more text ({lost.strerror}); all else was done\n")
+            sys.exit(EXIT_BAD_INPUT)
     except BrokenPipeError as error:
         if not _output_is_closed():
             raise

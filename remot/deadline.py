@@ -6,7 +6,22 @@ from queue import Empty, Queue
 from threading import Thread
 from typing import TypeVar
 
+from remot.errors import ConfigError
+
+#: Longest time that is waited for anything, three years; the system's clocks take no number much beyond.
+MAX_SECONDS = 1e8
 Result = TypeVar("Result")
+
+
+def require_seconds(key: str, seconds: float) -> None:
+    """Refuse a longest time that nothing can wait for.
+
+    Raises:
+        ConfigError: Naming ``key``.
+    """
+    if not 0 < seconds <= MAX_SECONDS:
+        msg = f"{key} is {seconds}, give a number of seconds above 0 and at most {MAX_SECONDS:g}"
+        raise ConfigError(msg)
 
 
 def in_time(call: Callable[[], Result], seconds: float | None) -> Result:

@@ -4,17 +4,19 @@ Names of clips, objects and files, and completions of a model, may hold control 
 the window, or turn the direction of the text. They are replaced in everything that is written.
 """
 
+import errno
 import html
 import logging
+import os
 import sys
 import traceback
 import unicodedata
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
@@ -75,8 +77,52 @@ class _PrintableRecord(logging.LogRecord):
         return printable(super().getMessage())
 
 
+class _Output:
+    """A standard stream whose disk may be full: that ends no run; what is not taken is lost and noted.
+
+    Args:
+        stream: The stream; None if it was closed before the process began.
+    """
+
+    def __init__(self, stream: "TextIO | None") -> None:
+        self._stream: TextIO = open(os.devnull, "w", encoding="utf-8") if stream is None else stream  # noqa: PTH123, SIM115
+        self.failure: OSError | None = None
+
+    def write(self, text: str) -> int:
+        """Write, or lose, the text."""
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Hand on what is buffered."""
+        self._try(self._stream.flush)
+
+    def _try(self, call: "Callable[[], object]") -> None:
+        try:
+            call()
+        except OSError as error:
+            if error.errno not in _NO_ROOM:
+                raise
+            self.failure = error
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (of any stream)
+        return getattr(self._stream, name)
+
+
+#: What a disk says that takes no more.
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+
+
+def lost_output() -> OSError | None:
+    """Why the standard output has lost text since :func:`guard_output`; None if it has not."""
+    return sys.stdout.failure if isinstance(sys.stdout, _Output) else None
+
+
 def guard_output() -> None:
-    """Make warnings, log messages and tracebacks of this process printable."""
+    """Make warnings, log messages and tracebacks of this process printable, and a full disk below them no error."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        setattr(sys, name, _Output(stream._stream if isinstance(stream, _Output) else stream))
 
     def format_warning(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None

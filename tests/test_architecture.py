@@ -47,10 +47,11 @@ MAY_IMPORT = {
     "viewer": set(),
     "synthetic": {"data"},
     "datatools": {"data", "viewer"},
-    "rollout": {"models"},
-    "evaluation": {"models", "rewards", "rollout", "data", "datatools", "viewer"},
+    "environments": {"rewards"},
+    "rollout": {"models", "environments"},
+    "evaluation": {"models", "rewards", "rollout", "data", "datatools", "viewer", "environments"},
     "tracking": {"evaluation"},
-    "strategies": {"losses", "rewards", "models", "rollout", "evaluation"},
+    "strategies": {"losses", "rewards", "models", "rollout", "evaluation", "environments"},
     "callbacks": {"strategies", "evaluation", "tracking"},
     "commands": {
         "callbacks",
@@ -116,6 +117,7 @@ ONLY = {
     "losses": {"torch", "numpy"},
     "rewards": {"torch", "numpy", "rouge_score", "jiwer"},
     "rollout": {"torch"},
+    "environments": {"torch", "numpy"},
 }
 
 

@@ -27,11 +27,13 @@ from tests.tiny import model_folder
 #: Those under configs/data hold a data section only, see tests/data/annotations/test_fragments.py, those under
 #: configs/losses a loss only, see tests/strategies/test_loss_fragments.py; configs/systems has tests/test_systems.py.
 #: For those under configs/devices and configs/engines see tests/devices/test_fragments.py, for configs/rewards
-#: tests/test_reward_fragments.py, for configs/preferences tests/strategies/dpo/test_recipes.py, for configs/benchmarks
+#: tests/test_reward_fragments.py, for configs/preferences tests/strategies/dpo/test_recipes.py, for configs/turns
+#: tests/environments/test_recipes.py, for configs/benchmarks
 #: tests/evaluation/benchmarks/test_remot_bench.py, for
 #: configs/sweeps tests/commands/test_sweep.py.
 FRAGMENTS = {
     "benchmarks", "data", "devices", "engines", "losses", "models", "preferences", "rewards", "sweeps", "systems",
+    "turns",
 }  # fmt: skip
 CONFIGS = sorted(path for path in (PROJECT / "configs").rglob("*.yaml") if path.parent.name not in FRAGMENTS)
 RECIPES = [path for path in CONFIGS if "Qwen3-VL-4B-Thinking" in path.read_text()]
@@ -200,7 +202,14 @@ def test_the_instruct_model_gets_the_cheaper_recipe(build):
     assert built.module.evaluation.generation == "model"
 
 
-@every_config
+#: Configurations of stages and lengths: the code that they run is that of the others.
+SAME_CODE = ("1_see", "2_answer", "3_unsure", "4_biased", "3_settle", "game_to_real_grpo", "quickstart_long")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=[pytest.mark.slow] if path.stem in SAME_CODE else []) for path in CONFIGS],
+)
 def test_takes_a_step(path, build):
     small = {
         "trainer.max_steps": 1,

@@ -23,7 +23,10 @@ PAGES = sorted([*PROJECT.glob("*.md"), *PROJECT.glob("docs/**/*.md"), PROJECT / 
 CURRENT = [page for page in PAGES if page.name != "CHANGELOG.md"]
 MAX_README_WORDS = 1200
 
-each_page = pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(PROJECT)))
+
+def faults_by_page(faults, pages=CURRENT):
+    """What ``faults`` finds in each page, of those with any."""
+    return {str(page.relative_to(PROJECT)): found for page in pages if (found := list(faults(page)))}
 
 
 def without_code(text):
@@ -40,24 +43,29 @@ def test_the_readme_is_short():
     assert len((PROJECT / "README.md").read_text().split()) < MAX_README_WORDS
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(PROJECT)))
-def test_links_lead_somewhere(page):
+def broken_links(page):
     for target in re.findall(r"\]\(([^)\s]+)\)", without_code(page.read_text())):
         if target.startswith(("http:", "https:")):
             continue
         path, _, anchor = target.partition("#")
         file = (page.parent / path).resolve() if path else page
-        assert file.exists(), target
-        assert not anchor or anchor in anchors_of(file), target
+        if not file.exists() or (anchor and anchor not in anchors_of(file)):
+            yield target
 
 
-@each_page
-def test_named_files_exist(page):
-    """A path in code font stands below the project, the library, the tests or the folder of the page."""
+def test_links_lead_somewhere():
+    assert faults_by_page(broken_links, PAGES) == {}
+
+
+def missing_files(page):
+    """Paths in code font that are not below the project, the library, the tests or the folder of the page."""
     inside = (PROJECT, PROJECT / "remot", PROJECT / "tests", PROJECT / "tests" / "rewards", page.parent)
     named = re.findall(r"`((?:[\w.-]+/)*[\w-]+\.py|(?:remot|data|models|rewards|configs)/[\w/.-]*)`", page.read_text())
-    missing = [name for name in named if name != "my_motion.py" and not any((root / name).exists() for root in inside)]
-    assert missing == []
+    return [name for name in named if name != "my_motion.py" and not any((root / name).exists() for root in inside)]
+
+
+def test_named_files_exist():
+    assert faults_by_page(missing_files) == {}
 
 
 def resolves(dotted):
@@ -71,13 +79,16 @@ def resolves(dotted):
     return False
 
 
-@each_page
-def test_named_modules_and_classes_exist(page):
+def missing_names(page):
     text = re.sub(
         r"^\| tags \|.*$|tags? `remot\.\w+`|`remot\.(checkpoint|source_run)`", "", page.read_text(), flags=re.M
     )
     named = set(re.findall(r"(?<![\w/.-])(remot(?:\.\w+)+)", text))
-    assert [name for name in sorted(named - {"remot.yaml"}) if not resolves(name)] == []
+    return [name for name in sorted(named - {"remot.yaml"}) if not resolves(name)]
+
+
+def test_named_modules_and_classes_exist():
+    assert faults_by_page(missing_names) == {}
 
 
 def keys_of_data():
@@ -86,14 +97,14 @@ def keys_of_data():
     return own | {f"options.{field.name}" for field in fields(DataOptions)}
 
 
-@pytest.mark.parametrize(
-    "page", [*CURRENT, *PROJECT.glob("configs/**/*.yaml")], ids=lambda p: str(p.relative_to(PROJECT))
-)
-def test_named_keys_of_data_exist(page):
-    known = keys_of_data()
-    text = page.read_text()
-    named = re.findall(r"(?:`|--)data\.(options\.\w+|[a-z_]+)", text)
-    assert [key for key in named if key not in known and key != "py"] == []
+def test_named_keys_of_data_exist():
+    known = keys_of_data() | {"py"}
+
+    def missing_keys(page):
+        named = re.findall(r"(?:`|--)data\.(options\.\w+|[a-z_]+)", page.read_text())
+        return [key for key in named if key not in known]
+
+    assert faults_by_page(missing_keys, [*CURRENT, *PROJECT.glob("configs/**/*.yaml")]) == {}
 
 
 def commands_of(page):
@@ -115,7 +126,7 @@ def own_command(words):
     return (chosen, words[1:]) if isinstance(chosen, Own) else (chosen[words[1]], words[2:])
 
 
-@each_page
+@pytest.mark.parametrize("page", CURRENT, ids=lambda page: str(page.relative_to(PROJECT)))
 def test_commands_have_the_options_shown(page):
     for words in commands_of(page):
         command, arguments = own_command(words)
@@ -125,15 +136,21 @@ def test_commands_have_the_options_shown(page):
             assert command.positional or not arguments[:1] or arguments[0].startswith("--"), words
 
 
-@each_page
-def test_configurations_of_commands_exist(page):
+def missing_configurations(page):
     for words in commands_of(page):
         for option, file in pairwise(words):
-            if option == "--config" and "/" in file:
-                assert (PROJECT / file).is_file(), words
+            if option == "--config" and "/" in file and not (PROJECT / file).is_file():
+                yield file
 
 
-@each_page
-def test_yaml_blocks_are_yaml(page):
-    for block in re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL):
-        assert yaml.safe_load(block) is not None
+def test_configurations_of_commands_exist():
+    assert faults_by_page(missing_configurations) == {}
+
+
+def empty_blocks(page):
+    blocks = re.findall(r"```yaml\n(.*?)```", page.read_text(), flags=re.DOTALL)
+    return [block for block in blocks if yaml.safe_load(block) is None]
+
+
+def test_yaml_blocks_are_yaml():
+    assert faults_by_page(empty_blocks) == {}

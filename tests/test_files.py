@@ -2,6 +2,7 @@
 
 import os
 import socket
+from pathlib import Path
 
 import pytest
 
@@ -19,6 +20,7 @@ from remot.files import (
     open_regular,
     open_text,
     require_regular,
+    write_whole,
 )
 
 
@@ -166,3 +168,14 @@ def test_expanded(monkeypatch, tmp_path):
     assert str(expanded("$HOME/a{b}")) == "$HOME/a{b}"  # a name like any other
     with pytest.raises(ConfigError, match="NOT_SET"):
         expanded("${NOT_SET}/clips")
+
+
+def test_a_write_that_fails_leaves_the_old_text(tmp_path, monkeypatch):
+    file = tmp_path / "scores.json"
+    write_whole(file, "old")
+    write_whole(file, "new")
+    assert file.read_text() == "new"
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed here")))
+    with pytest.raises(OSError, match="killed here"):
+        write_whole(file, "half")
+    assert file.read_text() == "new"

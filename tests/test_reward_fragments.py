@@ -61,7 +61,7 @@ def test_header_states_how_to_launch_and_what_is_ours(path):
 @pytest.mark.parametrize(
     "path",
     [
-        pytest.param(path, id=path.stem, marks=() if path.stem in ("motion_o", "t_grpo", "sage") else pytest.mark.slow)
+        pytest.param(path, id=path.stem, marks=() if path.stem in ("motion_o", "t_grpo") else pytest.mark.slow)
         for path in FRAGMENTS
     ],
 )

@@ -117,7 +117,7 @@ def test_a_tutorial_runs_from_its_first_command_to_its_last(page, tmp_path, monk
 @pytest.mark.slow
 def test_the_notebook_runs_and_its_policy_improves(tmp_path):
     """Its last cell prints the scores of 64 held-out prompts before and after ten steps."""
-    import nbformat
+    nbformat = pytest.importorskip("nbformat")  # of the extra `docs`
     from nbclient import NotebookClient
 
     notebook = nbformat.read(PROJECT / "docs" / "notebooks" / "first_run.ipynb", as_version=4)

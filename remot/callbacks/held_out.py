@@ -9,6 +9,7 @@ from rich.progress import Progress
 
 from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects, interleave
+from remot.errors import ConfigError
 from remot.evaluation.answer_table import ANSWERS_FILE
 from remot.evaluation.benchmark import AnsweredBatch, BenchmarkScores, run_benchmark
 from remot.evaluation.model_card import RESULTS_FILE
@@ -26,7 +27,7 @@ from remot.evaluation.report import (
 )
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
-from remot.strategies.objective import prompt_source
+from remot.strategies.objective import clips_of, prompt_source
 from remot.strict_json import json_text
 from remot.structures import PromptBatch
 from remot.terminal import console
@@ -46,6 +47,9 @@ class HeldOutEvaluation(lightning.Callback):
     """
 
     def __init__(self, enabled: bool = True, num_pages: int = 12) -> None:  # noqa: FBT001, FBT002 (a config key)
+        if num_pages < 0:
+            msg = f"held_out.num_pages is {num_pages}, give a number from 0"
+            raise ConfigError(msg)
         self.enabled = enabled
         self.num_pages = num_pages
         self.base: BenchmarkScores | None = None
@@ -141,6 +145,7 @@ class HeldOutEvaluation(lightning.Callback):
                     on_batch,
                     module.rollout_engine,
                     None if source is None else source.resampler,
+                    clips_of(source),
                 )
         self._digests = dict(one for batch in interleave(all_gather_objects(digests)) for one in batch)
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(

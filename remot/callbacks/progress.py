@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import ProgressBar
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 from rich.text import Text
 
+from remot.errors import ConfigError
 from remot.terminal import console
 
 
@@ -26,6 +27,10 @@ class PhaseProgressBar(ProgressBar):
 
     def __init__(self, every_steps: int = 10, every_seconds: float = 15.0) -> None:
         super().__init__()
+        if every_steps < 1 or not every_seconds >= 0:
+            given = f"{every_steps} and {every_seconds}"
+            msg = f"progress: every_steps is at least 1 and every_seconds at least 0, got {given}"
+            raise ConfigError(msg)
         self.every_steps, self.every_seconds = every_steps, every_seconds
         self.is_enabled = True  # whether anything is shown; lightning asks before it prints through the bar
         self._console = console(stderr=True)

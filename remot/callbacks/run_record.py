@@ -19,6 +19,7 @@ from remot.distributed import all_gather_objects
 from remot.strategies.module import PostTrainingModule
 from remot.tracking import (
     MLflowSaveConfig,
+    absolute_uri,
     log_data,
     log_environment,
     machine_facts,
@@ -164,7 +165,7 @@ def _mlflow(trainer: Trainer) -> Mapping[str, str] | None:
     """Where the run is in MLflow; None where it is not."""
     for logger in mlflow_loggers(trainer.loggers):
         return {
-            "tracking_uri": str(logger._tracking_uri),
+            "tracking_uri": absolute_uri(str(logger._tracking_uri)),
             "experiment": str(logger._experiment_name),
             "run_id": str(logger.run_id),
         }

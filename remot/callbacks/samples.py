@@ -11,6 +11,7 @@ from rich.text import Text
 
 from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects, interleave
+from remot.errors import ConfigError
 from remot.evaluation.viewer import SampleRecord, completions_html
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import ScoredCompletions
@@ -32,6 +33,10 @@ class CompletionSamples(lightning.Callback):
     """
 
     def __init__(self, every_n_steps: int = 20, num_shown: int = 4, num_prompts: int = 4) -> None:
+        given = every_n_steps, num_shown, num_prompts
+        if min(given) < 0:
+            msg = f"samples: every_n_steps, num_shown and num_prompts are at least 0, got {given}"
+            raise ConfigError(msg)
         self.every_n_steps = every_n_steps
         self.num_shown = num_shown
         self.num_prompts = num_prompts

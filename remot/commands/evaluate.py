@@ -12,6 +12,7 @@ from remot.commands.evaluate_judge import JudgeChoice
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
 from remot.errors import ConfigError
 from remot.evaluation.benchmarks import require_benchmark
+from remot.files import write_whole
 from remot.strict_json import json_text
 from remot.terminal import console, write_out
 
@@ -43,6 +44,9 @@ def evaluate_command(
         out: Folder of the results; a folder of its own below evaluations by default.
         num_shown: Prompts on page.html, with frames and replies; 0 for no page.
     """
+    if num_shown < 0:
+        msg = f"--num_shown {num_shown}: give a number of prompts, 0 for no page"
+        raise ConfigError(msg)
     if harness.harness is not None:
         if server.endpoint is not None:
             msg = "--harness lmms-eval loads weights itself: give --model or --adapter, not --endpoint"
@@ -159,8 +163,8 @@ def _write(report: "Report", verdicts: "list[Verdict]", folder: Path, num_shown:
 
     try:
         write_answers(folder / ANSWERS_FILE, verdicts)
-        (folder / SCORES_FILE).write_text(json_text(report.record(), indent=2) + "\n", encoding="utf-8")
-        (folder / TABLE_FILE).write_text(table_text(report.table()), encoding="utf-8")
+        write_whole(folder / SCORES_FILE, json_text(report.record(), indent=2) + "\n")
+        write_whole(folder / TABLE_FILE, table_text(report.table()))
         if num_shown:
             cards = verdict_cards(verdicts[:num_shown], facts.benchmark)
             write_page(folder / PAGE_FILE, cards, facts.benchmark, [*report.notes(), *filter(None, [shown])])

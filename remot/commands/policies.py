@@ -31,6 +31,7 @@ class OpenedPolicy:
         step: Optimizer step they are of, None if unknown.
         config: The configuration of the run they are of, empty if unknown.
         run_folder: Where that run keeps its results, None if unknown.
+        settings: What it was loaded by.
     """
 
     policy: "VLMPolicy"
@@ -38,6 +39,7 @@ class OpenedPolicy:
     step: int | None
     config: dict[str, Any]
     run_folder: Path | None
+    settings: "PolicySettings"
 
 
 def open_policy(model: str | None = None, ckpt_path: Path | None = None, config: Configs = None) -> OpenedPolicy:
@@ -66,12 +68,12 @@ def open_policy(model: str | None = None, ckpt_path: Path | None = None, config:
         folder = Path(loaded.source.pretrained)
         step = read_record(folder).get("step")
         run_folder = folder.parent if step is not None and folder.name in FIT_EXPORTS else None
-        return OpenedPolicy(policy, describe_weights(loaded.source), step, settings, run_folder)
+        return OpenedPolicy(policy, describe_weights(loaded.source), step, settings, run_folder, loaded)
     assert ckpt_path is not None
     load_trained(policy, held)
     step = held.get("global_step")
     weights = f"{policy.base_name} + checkpoint {ckpt_path}, step {step}"
-    return OpenedPolicy(policy, weights, step, settings, ckpt_path.parent)
+    return OpenedPolicy(policy, weights, step, settings, ckpt_path.parent, loaded)
 
 
 def read_trained(ckpt_path: Path) -> dict[str, Any]:

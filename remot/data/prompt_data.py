@@ -17,6 +17,7 @@ from remot.data.clips.exclusions import Exclusions
 from remot.data.clips.loading import OnBadClip
 from remot.data.data_record import clips_record, prompts_record
 from remot.data.datasets.bad_clips import BadClips
+from remot.data.datasets.clip_frames import AnnotatedFrames
 from remot.data.datasets.distinct import count_first
 from remot.data.datasets.factory import (
     OnUnservedTask,
@@ -268,6 +269,15 @@ class PromptData:
                 raise
             return None
         return None if sample is None else collate_prompts([sample])
+
+    def clip_frames(self, prompt_id: str) -> AnnotatedFrames | None:
+        """The frames of the clip that a prompt, found by its name, is about; None for a finished prompt from disk."""
+        if self.records is not None:
+            return None
+        split = prompt_id.partition("/")[0].partition("~")[0]
+        dataset = self.mixed.get(split) or self.mixed["train"]  # prompts that are drawn again have a name of their own
+        surveyed_ns = dataset.parts[0].surveyed_ns
+        return AnnotatedFrames(dataset.clip_of(prompt_id), self.options.on_bad_clip, surveyed_ns)
 
 
 def _exclusions(given: Path | list[Path] | None) -> Exclusions:

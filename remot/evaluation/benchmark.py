@@ -8,6 +8,7 @@ from typing import Any, Literal
 import torch
 
 from remot.distributed import all_gather_objects, interleave
+from remot.environments import TurnSettings
 from remot.errors import ConfigError
 from remot.evaluation.perception import IterativePerception, Resampler, resample_frames
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
@@ -16,7 +17,8 @@ from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rollout.decoding.engine import RolloutEngine, generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
-from remot.structures import PromptBatch, Rollout
+from remot.rollout.turns import ClipSource, converse, with_instructions
+from remot.structures import PromptBatch, Question, Rollout
 
 #: Settings of ``generate`` that are not supported, and the values at which they do nothing.
 NEUTRAL = {
@@ -48,6 +50,7 @@ class EvaluationSettings:
         reward: What answers to tasks are scored with; what GRPO is rewarded with if None.
         perception: Show clips again where the answer says that it is seen, and score what is said then; None to
             show them once.
+        turns: An environment that replies to completions, and its bounds; what GRPO has if None.
     """
 
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
@@ -57,8 +60,16 @@ class EvaluationSettings:
     reward: Reward | None = None
     perception: IterativePerception | None = None
     generation: Literal["sampling", "model"] = "sampling"
+    turns: TurnSettings | None = None
 
     def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or self.num_completions < 1:
+            given = f"{self.max_new_tokens} and {self.num_completions}"
+            msg = f"model.evaluation: max_new_tokens and num_completions are at least 1, got {given}"
+            raise ConfigError(msg)
+        if self.perception is not None and self.turns is not None:
+            msg = "model.evaluation: perception and turns both show clips again; leave one out"
+            raise ConfigError(msg)
         if self.generation == "model" and self.sampling != SamplingSettings():
             msg = "model.evaluation: generation: model takes the model's own settings; leave sampling out"
             raise ConfigError(msg)
@@ -122,20 +133,32 @@ def answer_batch(
     sampling: SamplingSettings,
     engine: RolloutEngine | None = None,
     resample: Resampler | None = None,
+    clips: ClipSource | None = None,
 ) -> AnsweredBatch:
     """Answer P prompts; greedy decoding answers each once. The engine changes speed and memory, no answer.
+
+    Of conversations the last turn is judged.
 
     Raises:
         ConfigError: If prompts are to be shown again and there is nothing that can.
     """
 
     def ask(prompts: PromptBatch, names: tuple[str, ...], num_completions: int = 1) -> AnsweredBatch:
+        clips_of_prompts = clips if clips is not None else lambda _: None
+        shown = prompts
+        if settings.turns is not None:
+            shown = with_instructions(prompts, settings.turns, clips_of_prompts)
         with torch.no_grad():
-            encoded = policy.encode(policy.process(prompts))
+            encoded = policy.encode(policy.process(shown))
         address = RolloutAddress(settings.seed, EVALUATION_STEP, names)
         request = RolloutRequest(num_completions, settings.max_new_tokens, sampling, address)
-        rollout = generate(policy, encoded, request, engine)
-        return AnsweredBatch(rollout, _judged(rollout, prompts, settings.reward))
+        questions = [question for question in prompts.questions for _ in range(num_completions)]
+        if settings.turns is None:
+            rollout = generate(policy, encoded, request, engine)
+            return AnsweredBatch(rollout, _judged(rollout, rollout.texts, questions, settings.reward))
+        rollout, held = converse(policy, shown, encoded, request, settings.turns, clips_of_prompts, engine)
+        questions = held.questions(questions)
+        return AnsweredBatch(rollout, _judged(rollout, held.answers, questions, settings.reward))
 
     names = tuple(question.prompt_id for question in batch.questions)
     if settings.perception is not None and resample is None:
@@ -153,16 +176,21 @@ def answer_batch(
     return AnsweredBatch(first.rollout, last.judged, last.shown)
 
 
-def _judged(rollout: Rollout, prompts: PromptBatch, reward: Reward | None) -> list[JudgedCompletion]:
-    """All completions of a rollout, scored."""
+def _judged(
+    rollout: Rollout, answers: Sequence[Sequence[str]], questions: Sequence[Question], reward: Reward | None
+) -> list[JudgedCompletion]:
+    """All P x G completions of a rollout, scored by the question of each."""
+    completions = zip(
+        [text for group in answers for text in group],
+        questions,
+        rollout.num_tokens.flatten().tolist(),
+        rollout.finished.flatten().tolist(),
+        strict=True,
+    )
     judged = [
-        judge(text, question, num_tokens=length, cut_off=not ended)
-        for question, *group in zip(
-            prompts.questions, rollout.texts, rollout.num_tokens.tolist(), rollout.finished.tolist(), strict=True
-        )
-        for text, length, ended in zip(*group, strict=True)
+        judge(text, question, num_tokens=length, cut_off=not ended) for text, question, length, ended in completions
     ]
-    return with_rewards(judged, prompts.questions, reward)
+    return with_rewards(judged, questions, reward)
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,6 +236,7 @@ def run_benchmark(
     on_batch: Callable[[PromptBatch, AnsweredBatch], None] | None = None,
     engine: RolloutEngine | None = None,
     resample: Resampler | None = None,
+    clips: ClipSource | None = None,
 ) -> BenchmarkScores:
     """Answer every prompt by sampling and greedily.
 
@@ -220,14 +249,15 @@ def run_benchmark(
         on_batch: Called after each batch with its sampled answers, for progress and for pages to look at.
         engine: What decodes; with default settings if None.
         resample: Shows prompts again, where ``settings.perception`` wants that.
+        clips: Frames of the clips of prompts, for ``settings.turns``.
     """
     sampling = settings.drawn_by(policy)
     sampled: list[Sequence[JudgedCompletion]] = []
     greedy: list[Sequence[JudgedCompletion]] = []
     for batch in batches:
-        answered = answer_batch(policy, batch, settings, sampling, engine, resample)
+        answered = answer_batch(policy, batch, settings, sampling, engine, resample, clips)
         sampled.append(answered.judged)
-        greedy.append(answer_batch(policy, batch, settings, GREEDY, engine, resample).judged)
+        greedy.append(answer_batch(policy, batch, settings, GREEDY, engine, resample, clips).judged)
         if on_batch is not None:
             on_batch(batch, answered)
     return BenchmarkScores(judged_by_all(sampled), judged_by_all(greedy))

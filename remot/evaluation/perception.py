@@ -3,13 +3,11 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from remot.answers import MAX_COMPLETION_CHARS
 from remot.errors import ConfigError
 from remot.evaluation.scores import JudgedCompletion
 from remot.rewards.functional.intervals import merged
-from remot.rewards.parsing.spans import json_span, last_span, span_list
-from remot.rewards.parsing.tags import first_element, last_element
-from remot.structures import Interval, PromptBatch, Question, ResampleRequest
+from remot.rewards.parsing.spans import stretches_in
+from remot.structures import PromptBatch, Question, ResampleRequest
 
 #: From the name of a prompt and the requested frames to that prompt with other frames, a batch of one; None if it keeps
 #: its own. A data module offers it, so that evaluation need not know clips.
@@ -55,26 +53,6 @@ class IterativePerception:
         if not stretches:
             return None
         return ResampleRequest(tuple(merged(stretches)), self.dense_share, self.tell_times)
-
-
-def stretches_in(completion: str, tag: str, max_stretches: int) -> list[Interval] | None:
-    """The stretches that rewards read: list or JSON of the first element ``tag``, else the last "X to Y" of the last.
-
-    Args:
-        completion: Text of which the first ``MAX_COMPLETION_CHARS`` characters are read.
-        tag: Name of the element.
-        max_stretches: Longest list.
-
-    Returns:
-        Stretches none of which ends before it starts; None if there is nothing of this kind.
-    """
-    text = completion[:MAX_COMPLETION_CHARS]
-    content = first_element(text, tag) or ""
-    listed = span_list(content, max_stretches)
-    if listed is not None:
-        return listed
-    span = json_span(content) or last_span(last_element(text, tag) or "")
-    return None if span is None or span[0] > span[1] else [span]
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ answered again with other frames in the same places; the drop in accuracy is pai
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -89,6 +89,7 @@ def measure_vision_use(
         engine: What decodes.
         prompts_together: Prompts of one pass.
     """
+    settings = replace(settings, turns=None)  # an environment would show the frames that were not changed
     right, logprobs = {}, {}
     for name in ("seen", *CHANGES):
         changed = batch if name == "seen" else changed_frames(batch, name)

@@ -42,8 +42,8 @@ class PolicyLoss(ABC):
     kl: KL | None
 
     def __post_init__(self) -> None:
-        if not self.beta >= 0:
-            msg = f"{type(self).__name__} needs beta >= 0, got {self.beta}"
+        if not 0 <= self.beta < math.inf:
+            msg = f"{type(self).__name__} needs a finite beta >= 0, got {self.beta}"
             raise ConfigError(msg)
 
     @property

@@ -18,6 +18,8 @@ CONFIG_FILE, TENSOR_FILE = "adapter_config.json", "adapter_model.safetensors"
 RECORD_FILE = "remot.json"
 #: Largest JSON file that is read here; PEFT's own have some kilobytes.
 MAX_JSON_BYTES = 1 << 20
+#: Largest rank and alpha; whole numbers of JSON may be too large for any other.
+MAX_NUMBER = 1e9
 #: Keys of PEFT's configuration that this library reads, or that change no log-probability.
 _READ = {"peft_type", "base_model_name_or_path", "r", "lora_alpha", "use_rslora", "use_dora", "modules_to_save"}
 _READ |= {"target_parameters"}
@@ -124,13 +126,14 @@ def read_adapter(folder: Path) -> AdapterFolder | None:
         msg = f"{folder / CONFIG_FILE} names no base model: set base_model_name_or_path"
         raise CheckpointError(msg)
     saved = _names(config, "modules_to_save", folder)
+    rank = _number(config, "r", int, folder)
     return AdapterFolder(
         folder=folder,
         base=record.get("base_model", base),
-        rank=_number(config, "r", int, folder),
+        rank=rank,
         alpha=_number(config, "lora_alpha", (int, float), folder),
         step=record.get("step"),
-        modules=_adapted_modules(folder, saved, has_dora=bool(config.get("use_dora"))),
+        modules=_adapted_modules(folder, rank, saved, has_dora=bool(config.get("use_dora"))),
         use_rslora=bool(config.get("use_rslora")),
         use_dora=bool(config.get("use_dora")),
         modules_to_save=saved,
@@ -185,8 +188,9 @@ def _require_plain_lora(config: Mapping[str, Any], folder: Path) -> None:
 
 def _number(config: Mapping[str, Any], key: str, kind: Any, folder: Path) -> Any:  # noqa: ANN401
     value = config.get(key)
-    if not isinstance(value, kind) or isinstance(value, bool) or not 0 < value < float("inf"):
-        msg = f"{folder / CONFIG_FILE}: {key} must be a positive number, got {str(value)[:40]!r}"
+    if not isinstance(value, kind) or isinstance(value, bool) or not 0 < value <= MAX_NUMBER:
+        given = str(value)[:40]
+        msg = f"{folder / CONFIG_FILE}: {key} must be a positive number of at most {MAX_NUMBER:g}, got {given!r}"
         raise CheckpointError(msg)
     return value
 
@@ -200,8 +204,11 @@ def _names(config: Mapping[str, Any], key: str, folder: Path) -> tuple[str, ...]
     return tuple(held)
 
 
-def _adapted_modules(folder: Path, saved: Collection[str] = (), *, has_dora: bool = False) -> frozenset[str]:
-    """Layers by the names of the tensors: ``target_modules`` may be any regular expression, and is not evaluated."""
+def _adapted_modules(folder: Path, rank: int, saved: Collection[str] = (), *, has_dora: bool = False) -> frozenset[str]:
+    """Layers by the names of the tensors: ``target_modules`` may be any regular expression, and is not evaluated.
+
+    Their rank is compared with the configuration's before anything of that size is made.
+    """
     from safetensors import SafetensorError, safe_open
 
     path = folder / TENSOR_FILE
@@ -209,9 +216,14 @@ def _adapted_modules(folder: Path, saved: Collection[str] = (), *, has_dora: boo
         require_regular(path)  # the library would wait for a pipe
         with safe_open(path, framework="pt") as file:
             names = list(file.keys())
+            rows = {name: file.get_slice(name).get_shape()[:1] for name in names if name.endswith(_SUFFIXES[0])}
     except (OSError, SafetensorError) as error:
         msg = f"cannot read {path}: {cause_of(error)}"
         raise CheckpointError(msg) from error
+    for name, held in rows.items():
+        if not held or held[0] % rank:  # experts have as many rows each
+            msg = f"{folder / CONFIG_FILE}: r is {rank}, but {name[:80]!r} has {held[0] if held else 'no'} rows"
+            raise CheckpointError(msg)
     found: dict[str, set[str]] = {}
     suffixes = (*_SUFFIXES, _DORA_SUFFIX) if has_dora else _SUFFIXES
     for name in names:

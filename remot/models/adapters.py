@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -171,6 +172,12 @@ class LoRA(Adaptation):
 
     def __post_init__(self) -> None:
         self.modules_to_save = tuple(self.modules_to_save)
+        if not (self.rank >= 1 and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
+            msg = (
+                f"model.policy.adaptation: rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}; give a rank "
+                "from 1, a finite alpha above 0 and a dropout from 0 to below 1"
+            )
+            raise ConfigError(msg)
         if self.init_lora_weights not in (True, False, "gaussian"):
             msg = (
                 f"model.policy.adaptation.init_lora_weights: {self.init_lora_weights} changes the base weights, which "

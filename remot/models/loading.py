@@ -60,6 +60,9 @@ class ModelSource:
             Qwen3-VL, one frame for Qwen2.5-VL; None keeps the processor's own.
         video_max_pixels: Largest area of a video after resizing, counted in the same way.
         allow_download: Let transformers ask the hub for what is not in the cache.
+
+    Raises:
+        ConfigError: If an area is below 1, or the largest below the smallest.
     """
 
     pretrained: str = "remot-tiny"
@@ -71,6 +74,15 @@ class ModelSource:
     video_min_pixels: int | None = None
     video_max_pixels: int | None = None
     allow_download: bool = False
+
+    def __post_init__(self) -> None:
+        for prefix in ("", "video_"):
+            low, high = (getattr(self, f"{prefix}{name}") for name in ("min_pixels", "max_pixels"))
+            if (low is not None and low < 1) or (high is not None and high < (low or 1)):
+                msg = (
+                    f"{prefix}min_pixels {low} and {prefix}max_pixels {high}: give areas from 1, the smaller one first"
+                )
+                raise ConfigError(msg)
 
     def resolve(self) -> str:
         """Folder or hub name of the base model that transformers understands, a folder by its whole path."""

@@ -177,6 +177,10 @@ class VLMPolicy(nn.Module):
         """Chat template, tokeniser and processors, once per prompt; see :func:`process_prompts`."""
         return self.family.process(self.core, batch)
 
+    def process_replies(self, batch: PromptBatch) -> ProcessedPrompts:
+        """What follows a response, up to the next one; see :func:`remot.models.inputs.processing.process_replies`."""
+        return self.family.process_replies(self.core, batch)
+
     def encode(self, prompts: ProcessedPrompts, *, use_reference: bool = False) -> EncodedPrompts:
         """Run the vision tower once, or the reference policy's; with gradient only where it is trained."""
 

@@ -24,6 +24,7 @@ from remot.rewards.spatial.boxes import BoxReward, TrackingReward
 from remot.rewards.spatial.layouts import CognitiveMapReward, SceneGraphReward
 from remot.rewards.spatial.motion import MotionPerturbationReward, MotionTrajectoryReward
 from remot.rewards.temporal.events import EndpointJudge, EventRecallReward, Judge, LexicalJudge
+from remot.rewards.temporal.frame_thinker import FrameThinkerReward
 from remot.rewards.temporal.intervals import IntervalSetReward, LocalisationReward, TemporalIoUReward
 from remot.rewards.temporal.temporal_rlt import TemporalRLTReward
 from remot.rewards.trl import trl_reward
@@ -41,6 +42,7 @@ __all__ = [
     "EventRecallReward",
     "ExactAnswerReward",
     "FormatReward",
+    "FrameThinkerReward",
     "FunctionReward",
     "GatedReward",
     "IntervalSetReward",

@@ -304,8 +304,8 @@ def _called(
     try:
         with _torch_defaults(torch.float32):
             if num_tokens is None:
-                return reward(completions, questions)
-            return reward.rate(completions, questions, num_tokens)
+                return reward(list(completions), list(questions))  # copies: what it changes in them is its own
+            return reward.rate(list(completions), list(questions), list(num_tokens))
     finally:
         if os.getpid() != process:  # forked by the reward: two processes would train in one folder
             _LOG.warning("the reward %s forked a process that did not end within it; it is ended", name_of(reward))

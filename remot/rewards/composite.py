@@ -1,5 +1,6 @@
 """Rewards made of other rewards: sums, gates, one for each task; and of plain functions."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -35,6 +36,9 @@ class CompositeReward(WrapperReward):
         names, num_weights = [reward.name for reward in self.rewards], len(self.weights)
         if not names or len(names) != num_weights:
             msg = f"a sum of rewards needs one weight for each reward: {len(names)} rewards, {num_weights} weights"
+            raise ConfigError(msg)
+        if not all(map(math.isfinite, self.weights)):
+            msg = f"the weights {self.weights} of the rewards {', '.join(names)} must be finite numbers"
             raise ConfigError(msg)
         if len(set(names)) != len(names):
             msg = f"two rewards of one sum share a name, so one would hide the other in the metrics: {', '.join(names)}"

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 
+from remot.deadline import require_seconds
 from remot.errors import RemotError, RewardError
 from remot.rewards.base import MAX_NAMED_PROMPTS, Reward, WrapperReward, name_of, scored_by
 from remot.structures import Question, RewardOutput
@@ -27,13 +28,11 @@ class IsolatedReward(WrapperReward):
         max_seconds: Longest time for the completions of a step.
 
     Raises:
-        ValueError: If ``max_seconds`` is not positive.
+        ConfigError: If ``max_seconds`` is none that can be waited.
     """
 
     def __init__(self, reward: Reward, max_seconds: float = 60.0) -> None:
-        if not max_seconds > 0:
-            msg = f"max_seconds is {max_seconds}, give a positive number"
-            raise ValueError(msg)
+        require_seconds("max_seconds", max_seconds)
         self.reward, self.max_seconds = reward, max_seconds
         self.name = reward.name
         self._process: Any = None

@@ -1,5 +1,6 @@
 """Rewards of the length of a completion, and of its repetitions."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -71,9 +72,10 @@ class ConcisenessReward(PointwiseReward):
     floor: float = -1
 
     def __post_init__(self) -> None:
-        if not (self.target_length >= 0 and self.scale > 0 and self.floor <= 0):
+        is_bounded = all(map(math.isfinite, (self.target_length, self.scale, self.floor)))
+        if not (is_bounded and self.target_length >= 0 and self.scale > 0 and self.floor <= 0):
             given = f"{self.target_length}, {self.scale}, {self.floor}"
-            msg = f"conciseness needs target_length >= 0, scale > 0, floor <= 0; got {given}"
+            msg = f"conciseness needs target_length >= 0, scale > 0, floor <= 0, all finite; got {given}"
             raise ConfigError(msg)
         if self.unit not in LENGTHS:
             msg = f"conciseness counts in {' or '.join(LENGTHS)}, not {self.unit!r}"

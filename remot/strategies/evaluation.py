@@ -17,7 +17,7 @@ from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies.distributed import data_mesh
-from remot.strategies.objective import prompt_source
+from remot.strategies.objective import clips_of, prompt_source
 from remot.strategies.settings import PolicySettings
 from remot.structures import PromptBatch
 
@@ -91,7 +91,8 @@ class AnsweringModule(lightning.LightningModule):
     def _evaluation_step(self, batch: PromptBatch, sampling: SamplingSettings) -> list[JudgedCompletion]:
         source = prompt_source(self.trainer)
         resample = None if source is None else source.resampler
-        return answer_batch(self.loaded_policy, batch, self.evaluation, sampling, self.rollout_engine, resample).judged
+        engine, clips = self.rollout_engine, clips_of(source)
+        return answer_batch(self.loaded_policy, batch, self.evaluation, sampling, engine, resample, clips).judged
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts by sampling."""

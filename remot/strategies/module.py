@@ -112,6 +112,8 @@ class PostTrainingModule(AnsweringModule):
         evaluation = evaluation if evaluation is not None else EvaluationSettings()
         if evaluation.reward is None:
             evaluation = replace(evaluation, reward=grpo.scorer)
+        if evaluation.turns is None and grpo.turns is not None:
+            evaluation = replace(evaluation, turns=grpo.turns)
         super().__init__(policy if policy is not None else PolicySettings(), evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"

@@ -6,11 +6,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from remot.distributed import least_over_processes
+from remot.errors import ConfigError
 from remot.evaluation.perception import Resampler
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.decoding.memory import free_bytes, plan_micro_batch
-from remot.structures import LossOutput, PromptBatch, Question
+from remot.rollout.turns import ClipSource
+from remot.structures import ClipFrames, LossOutput, PromptBatch, Question
 
 #: Prompts of one forward and backward pass, or ``auto`` for what fits into the memory that is free.
 MicroBatchPrompts = Literal["auto"] | int
@@ -35,6 +37,30 @@ class PromptSource(Protocol):
             attempt: Which draw of this step, from 1 to :data:`remot.structures.training.MAX_REDRAWS`.
             num_prompts: How many.
         """
+
+
+@runtime_checkable
+class ClipFrameSource(Protocol):
+    """A data module that knows the clips of its prompts."""
+
+    def clip_frames(self, prompt_id: str) -> ClipFrames | None:
+        """The frames of the clip that a prompt, found by its name, is about; None if there is no clip."""
+
+
+def clips_of(source: object) -> ClipSource:
+    """From the name of a prompt to the frames of its clip; None for each if ``source`` knows no clips."""
+    return source.clip_frames if isinstance(source, ClipFrameSource) else lambda _: None
+
+
+def require_whole_weights(policy: VLMPolicy, key: str) -> None:
+    """Refuse sharded weights: all processes have to make the same passes, and their conversations differ.
+
+    Raises:
+        ConfigError: Naming the ``key`` of the configuration.
+    """
+    if policy.sharding is not None:
+        msg = f"{key} needs whole weights in each process; use trainer.strategy ddp, or leave {key} out"
+        raise ConfigError(msg)
 
 
 def prompt_source(trainer: object) -> PromptSource | None:
@@ -82,6 +108,8 @@ class PreparedStep:
     shape: tuple[int, int, int, int]  # P prompts of L columns with G completions of T tokens, padding included
     #: How many losses it yields for a size; processes exchange gradients with the last one.
     num_micro_losses: Callable[[int], int]
+    #: Prompts of the losses of micro-batches of one; empty where they are those of the batch.
+    prompt_ids: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)  # numbers to log
     samples: Sequence[ScoredCompletions] = ()  # completions to show; empty for objectives that sample none
     late_metrics: Callable[[], Mapping[str, float]] = dict  # gives numbers to log that are known after the updates only

@@ -63,7 +63,7 @@ def first_fault(
     with FirstModule(policy.model) as first:
         prepared = module.objectives[phase].prepare(policy, batch, address, 1)
         losses, where = prepared.micro_losses, ""
-        names = [question.prompt_id for question in batch.questions]
+        names = list(prepared.prompt_ids) or [question.prompt_id for question in batch.questions]
         if isinstance(losses, GroupLosses):  # some of its prompts may have been drawn again
             names, where = losses.prompt_ids, next(_before_losses(losses), "")
         where = where or next(_of_losses(module, prepared, names), "")

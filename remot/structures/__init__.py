@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         solution_of,
         task_of,
         with_counterfactuals,
+        with_turns,
     )
     from remot.structures.references import (
         ANSWER_TYPES,
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         ResampleRequest,
     )
     from remot.structures.training import LossOutput, RewardOutput, Rollout
+    from remot.structures.turns import ClipFrames, Turn
     from remot.structures.video import Video
 
 #: Public names of each module, imported on first use. The imports above are the same for type checkers.
@@ -78,6 +80,7 @@ HOMES = {
         "solution_of",
         "task_of",
         "with_counterfactuals",
+        "with_turns",
     ),
     "remot.structures.references": (
         "ANSWER_TYPES",
@@ -94,6 +97,7 @@ HOMES = {
         "RewardOutput",
         "Rollout",
     ),
+    "remot.structures.turns": ("ClipFrames", "Turn"),
     "remot.structures.video": ("Video",),
 }
 
@@ -102,8 +106,8 @@ if not TYPE_CHECKING:  # a type checker would take any name for one that __getat
 
 __all__ = [
     "ANSWER_TYPES", "MIN_SCENES_FOR_95", "AgentTrack", "AnswerType", "Box", "BoxTrack", "CameraTrack", "Clip",
-    "EffectorTrack", "Event", "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval", "LayoutBox",
-    "LossOutput", "MaskOf", "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question", "Reference",
-    "ResampleRequest", "RewardOutput", "Rollout", "Slot", "Triplet", "Video", "Warp", "interval_note",
-    "reference_of", "solution_of", "task_of", "with_counterfactuals",
+    "ClipFrames", "EffectorTrack", "Event", "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval",
+    "LayoutBox", "LossOutput", "MaskOf", "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question",
+    "Reference", "ResampleRequest", "RewardOutput", "Rollout", "Slot", "Triplet", "Turn", "Video", "Warp",
+    "interval_note", "reference_of", "solution_of", "task_of", "with_counterfactuals", "with_turns",
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from remot.answers import LETTERS, render_response
 from remot.errors import require_type, require_types
 from remot.structures.clip import Clip
 from remot.structures.references import Reference
+from remot.structures.turns import Turn
 from remot.structures.video import Video
 
 
@@ -204,6 +205,11 @@ def with_counterfactuals(
     if answer_map is not None:
         reference = replace(reference, answer_map=answer_map)
     return replace(question, reference=reference)
+
+
+def with_turns(question: Question, turns: Iterable[Turn]) -> Question:
+    """``question`` with the ``turns`` before a completion in its reference; everything else stays."""
+    return replace(question, reference=replace(reference_of(question), turns=tuple(turns)))
 
 
 def task_of(question: Question) -> str:

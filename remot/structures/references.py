@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Literal, get_args
 
 from remot.errors import AnnotationError
+from remot.structures.turns import Turn
 
 #: First moment and first moment after, in seconds.
 Interval = tuple[float, float]
@@ -67,6 +68,7 @@ class Reference:
         change: Name of the change, such as ``mirrored``; "" if there is only one.
         answer_type: One of :data:`ANSWER_TYPES`; "" where the rewards of the task determine how an answer is read.
         options: What the letters of a ``letter`` stand for.
+        turns: The turns before the last one, of a completion that is the last turn of a conversation.
     """
 
     answer: str | None = None
@@ -82,6 +84,7 @@ class Reference:
     change: str = ""
     answer_type: str = ""
     options: tuple[str, ...] = ()
+    turns: tuple[Turn, ...] = ()
 
     def __post_init__(self) -> None:
         if self.answer_type and self.answer_type not in ANSWER_TYPES:

@@ -15,7 +15,7 @@ from remot.errors import ConfigError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-_SQLITE = "sqlite:///"
+SQLITE = "sqlite:///"
 #: MLflow's own settings, unless the environment has others. It would wait 120 s for an answer, and try eight times.
 _TIMEOUT, _RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _ENVIRONMENT = {
@@ -50,6 +50,24 @@ def quiet_mlflow() -> None:
         logging.getLogger(name).setLevel(level)
 
 
+def local_path(tracking_uri: str) -> Path | None:
+    """File or folder of a store on this machine, None for a server or a database elsewhere."""
+    if tracking_uri.startswith(SQLITE):
+        path = tracking_uri.removeprefix(SQLITE).partition("?")[0]
+        return Path(path) if path else None
+    return None if "://" in tracking_uri else Path(tracking_uri.removeprefix("file:"))
+
+
+def absolute_uri(tracking_uri: str) -> str:
+    """The same store, whatever the working folder becomes: MLflow opens one once for each spelling of its URI."""
+    path = local_path(tracking_uri)
+    if path is None or path.is_absolute():
+        return tracking_uri
+    _, question_mark, options = tracking_uri.partition("?")
+    scheme = SQLITE if tracking_uri.startswith(SQLITE) else ""
+    return f"{scheme}{path.absolute()}{question_mark}{options}"
+
+
 def open_client(tracking_uri: str) -> "MlflowClient":
     """An ``MlflowClient`` on an existing store.
 
@@ -72,8 +90,8 @@ def require_writable(tracking_uri: str, experiment: str, run_id: str | None = No
     if is_remote(tracking_uri):
         hint = ", begin anyway: --offline, or go on without MLflow: --trainer.logger false"
         stages = _ask(tracking_uri, lambda client: _stages(client, experiment, run_id), hint)
-    elif tracking_uri.startswith(_SQLITE):
-        stages = _stages_in_file(Path(tracking_uri.removeprefix(_SQLITE).partition("?")[0]), experiment, run_id)
+    elif tracking_uri.startswith(SQLITE):
+        stages = _stages_in_file(local_path(tracking_uri) or Path(), experiment, run_id)
     else:
         return
     experiment_id, experiment_stage, run_stage = stages
@@ -151,7 +169,7 @@ def _ask(tracking_uri: str, question: "Callable[[MlflowClient], Answer]", hint: 
     patience = (_chosen(_TIMEOUT) or ANSWER_SECONDS) if is_remote(tracking_uri) else None
     try:
         with _one_attempt():
-            return in_time(lambda: question(MlflowClient(tracking_uri)), patience)
+            return in_time(lambda: question(MlflowClient(absolute_uri(tracking_uri))), patience)
     except TimeoutError as error:
         msg = f"the MLflow server {tracking_uri} does not answer within {patience:g} s; {hint}"
         raise ConfigError(msg) from error
@@ -211,8 +229,8 @@ def require_store(tracking_uri: str) -> None:
         ConfigError: If so, or if ``tracking_uri`` is a bare path to a file.
     """
     hint = "run `remot fit` first or pass --tracking_uri"
-    if tracking_uri.startswith(_SQLITE):
-        path = Path(tracking_uri.removeprefix(_SQLITE).partition("?")[0])
+    if tracking_uri.startswith(SQLITE):
+        path = local_path(tracking_uri) or Path()
         if not path.is_file():
             msg = f"there is no MLflow file {path} (tracking_uri {tracking_uri}); {hint}"
             raise ConfigError(msg)
@@ -222,7 +240,7 @@ def require_store(tracking_uri: str) -> None:
     elif "://" not in tracking_uri:
         path = Path(tracking_uri.removeprefix("file:"))
         if path.is_file():
-            msg = f"{tracking_uri} is a file; an SQLite store is written {_SQLITE}{path}"
+            msg = f"{tracking_uri} is a file; an SQLite store is written {SQLITE}{path}"
             raise ConfigError(msg)
         if not path.is_dir():
             msg = f"there is no MLflow folder {path}; {hint}"

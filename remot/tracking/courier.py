@@ -15,7 +15,7 @@ from remot.deadline import in_time
 from remot.errors import ConfigError
 from remot.strict_json import json_text
 from remot.terminal import write_err, write_out
-from remot.tracking.client import quiet_mlflow, reason_of
+from remot.tracking.client import absolute_uri, quiet_mlflow, reason_of
 from remot.tracking.compare import CONTINUED_WITH, continued_with
 from remot.tracking.groups import NOT_SET, settings_that_matter
 from remot.tracking.journal import FOLDER, Journal, Target, plain_number
@@ -50,13 +50,12 @@ class Courier:
 
     Args:
         journal: Of the run.
-        client: Of the store; None makes one when it is needed.
         report: Prints a line.
     """
 
-    def __init__(self, journal: Journal, client: "MlflowClient | None", report: Callable[[str], None]) -> None:
+    def __init__(self, journal: Journal, report: Callable[[str], None]) -> None:
         self.journal, self.report = journal, report
-        self._client = client
+        self._client: MlflowClient | None = None
         self._wake, self._closing = threading.Event(), threading.Event()
         self._deadline = 0.0
         self._error: str | None = None
@@ -217,7 +216,7 @@ class Courier:
             quiet_mlflow()
             from mlflow import MlflowClient
 
-            self._client = MlflowClient(self.journal.target.tracking_uri)
+            self._client = MlflowClient(absolute_uri(self.journal.target.tracking_uri))
         return self._client
 
     def _send_some(self, records: Sequence[tuple[dict[str, Any], int]], start: int) -> int:
@@ -442,7 +441,7 @@ def sync_command(run: str, tracking_uri: str | None = None, experiment: str | No
         journal = Journal(folder)
         elsewhere = {"tracking_uri": tracking_uri, "experiment": experiment}
         changed = {key: value for key, value in elsewhere.items() if value not in (None, getattr(journal.target, key))}
-        courier = Courier(journal, None, lines.append)
+        courier = Courier(journal, lines.append)
         left = 0
         try:
             if changed or courier.is_run_lost():

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from remot.errors import ConfigError
-from remot.files import bounded_lines, open_regular, read_bounded
+from remot.files import bounded_lines, open_regular, read_bounded, write_whole
 from remot.strict_json import json_object, json_text
+from remot.tracking.client import absolute_uri
 
 #: Folder of a run's records, below the run's folder; evaluations have one of their own that begins so, too.
 FOLDER = "tracking"
@@ -150,7 +151,7 @@ class Journal:
 
     def advance(self, position: int) -> None:
         """Note that everything before ``position`` was delivered."""
-        _replace(self.folder / _DELIVERED, str(position))
+        write_whole(self.folder / _DELIVERED, str(position))
 
     def pending(self) -> list[tuple[dict[str, Any], int]]:
         """Some of the records that were not delivered, each with the position behind it."""
@@ -186,15 +187,16 @@ class Journal:
                 folder.rmdir()
 
     def _write_target(self) -> None:
-        _replace(self.folder / _TARGET, json_text(asdict(self.target)) + "\n")
+        write_whole(self.folder / _TARGET, json_text(asdict(self.target)) + "\n")
 
 
 def _joined(held: Target, now: Target) -> Target:
     """What a folder has of its run, in the store that is given now."""
+    is_same_store = absolute_uri(held.tracking_uri) == absolute_uri(now.tracking_uri)
     return replace(
         now,
         key=held.key,
-        run_id=now.run_id or (held.run_id if held.tracking_uri == now.tracking_uri else None),
+        run_id=now.run_id or (held.run_id if is_same_store else None),
         experiment_id=now.experiment_id or held.experiment_id,
     )
 
@@ -212,12 +214,6 @@ def known_run_id(folder: Path, run_id: str | None) -> str | None:
         return run_id
     target = _read_target(folder / FOLDER)
     return None if target is None else target.run_id
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
 
 
 def plain_number(value: float) -> float | str:

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, MLFlowLogger
 from remot.deadline import in_time
 from remot.errors import RemotError
 from remot.strict_json import json_text
-from remot.tracking.client import reason_of
+from remot.tracking.client import absolute_uri, reason_of
 from remot.tracking.courier import Courier, SpoolingClient
 from remot.tracking.journal import FOLDER, Journal, Target, new_key
 
@@ -151,7 +151,7 @@ def spool_logger(
             :data:`START_SECONDS`; otherwise it is made later.
     """
     now = Target(
-        logger._tracking_uri,
+        absolute_uri(logger._tracking_uri),
         logger._experiment_name,
         logger._artifact_location,
         logger._run_name,
@@ -161,7 +161,7 @@ def spool_logger(
         logger._experiment_id,
     )
     journal = Journal(folder, now)
-    courier = Courier(journal, logger._mlflow_client, report)
+    courier = Courier(journal, report)
     if wait_for_store and journal.target.run_id is None:
         try:
             in_time(courier.ensure_run, START_SECONDS)

@@ -1,11 +1,10 @@
 """``run.json``: what a run is, in its own folder, whatever logger it has."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from remot.files import open_regular
+from remot.files import open_regular, write_whole
 from remot.strict_json import json_object, json_text
 
 RUN_FILE = "run.json"
@@ -13,10 +12,8 @@ MAX_BYTES = 1 << 22
 
 
 def write_run_file(folder: Path, record: Mapping[str, Any]) -> None:
-    """Write ``run.json`` at once, so that a reader never finds half of it."""
-    temporary = folder / f".{RUN_FILE}.{os.getpid()}.tmp"
-    temporary.write_text(json_text(record, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(folder / RUN_FILE)
+    """Write ``run.json``, which others may read at any time."""
+    write_whole(folder / RUN_FILE, json_text(record, indent=1) + "\n")
 
 
 def read_run_file(folder: Path) -> dict[str, Any]:

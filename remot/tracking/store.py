@@ -8,9 +8,8 @@ from filelock import FileLock, Timeout
 
 from remot.errors import ConfigError
 from remot.terminal import write_err
-from remot.tracking.client import quiet_mlflow
+from remot.tracking.client import absolute_uri, local_path, quiet_mlflow
 
-_SQLITE = "sqlite:///"
 #: A wait is logged after this long; making the tables takes some seconds.
 LOG_AFTER_SECONDS = 10.0
 #: And ends after this long, in case the process that holds the lock hangs.
@@ -37,7 +36,7 @@ def _require_experiment(tracking_uri: str, experiment: str, artifact_location: s
     from sqlalchemy.exc import SQLAlchemyError  # what MLflow's stores are made with
 
     try:
-        client = MlflowClient(tracking_uri)
+        client = MlflowClient(absolute_uri(tracking_uri))
         found = client.get_experiment_by_name(experiment)
         if found is None:
             client.create_experiment(experiment, artifact_location=artifact_location)
@@ -51,14 +50,6 @@ def _require_experiment(tracking_uri: str, experiment: str, artifact_location: s
             f"experiment_name, or restore it with `mlflow experiments restore -x {found.experiment_id}`"
         )
         raise ConfigError(msg)
-
-
-def local_path(tracking_uri: str) -> Path | None:
-    """File or folder of a store on this machine, None for a server or a database elsewhere."""
-    if tracking_uri.startswith(_SQLITE):
-        path = tracking_uri.removeprefix(_SQLITE).partition("?")[0]
-        return Path(path) if path else None
-    return None if "://" in tracking_uri else Path(tracking_uri.removeprefix("file:"))
 
 
 @contextmanager

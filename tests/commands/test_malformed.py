@@ -1,6 +1,7 @@
 """Malformed command lines and configurations: each ends in one sentence and exit code 2, and no traceback."""
 
 import errno
+import os
 
 import pytest
 
@@ -41,6 +42,10 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         (["--seed_everything", "-5"], ["seed_everything is -5", "from 0 to 4294967295"]),
         (["--seed_everything", "4294967296"], ["seed_everything is 4294967296", "from 0 to 4294967295"]),
         (["--data.num_workers", "-1"], ["num_workers is -1"]),
+        (["--data.val_fraction", ".nan"], ["data.val_fraction is NaN"]),
+        (["--model.optimizer.init_args.lr", ".nan"], ["lr is NaN"]),
+        (["--trainer.check_val_every_n_epoch", "0"], ["trainer.check_val_every_n_epoch is 0"]),
+        (["--model.policy.adaptation.init_args.alpha", ".inf"], ["alpha inf"]),
     ],
 )
 def test_settings_of_the_trainer(complaint, arguments, told):
@@ -240,6 +245,12 @@ def test_missing_file_of_the_library_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr("remot.commands.run", broken)
     with pytest.raises(FileNotFoundError):
         main(["fit"])
+
+
+def test_runs_in_a_folder_that_is_no_utf8(complaint, tmp_path):
+    """Such as one of Latin-1, which an export would find out about after the training."""
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/d\xf6rf")
+    assert "dcf6rf" in complaint("fit", *WITHOUT_LOGGER, "--trainer.default_root_dir", folder)
 
 
 def test_full_disk(monkeypatch, capfd):

@@ -58,7 +58,13 @@ def fault_of(folder, door, make, **bounds):
     return ""
 
 
-@pytest.mark.parametrize("door", DOORS)
+#: Those whose files take seconds to make or to read up to the bound.
+SLOW_DOORS = ("sensor-yaml", "replies", "score", "hdf5", "rows-parquet")
+
+
+@pytest.mark.parametrize(
+    "door", [pytest.param(door, marks=[pytest.mark.slow] if door in SLOW_DOORS else []) for door in DOORS]
+)
 def test_every_door_ends(tmp_path, monkeypatch, door):
     for name, value in LOWERED.items():
         monkeypatch.setattr(f"remot.{name}", value)

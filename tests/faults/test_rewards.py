@@ -172,5 +172,5 @@ def test_isolated_faults_are_bounded_and_leave_the_run_alone(fault, what):
 
 def test_seconds_have_to_be_positive():
     for seconds in (0, -1, float("nan")):
-        with pytest.raises(ValueError, match="max_seconds"):
+        with pytest.raises(ConfigError, match="max_seconds"):
             IsolatedReward(Sized(), seconds)

@@ -237,6 +237,25 @@ def test_a_store_that_was_removed_is_made_again_with_every_point(store, template
     row("store removed", 1, 1)
 
 
+def test_a_relative_store_stays_that_of_the_folder_the_run_began_in(template, tmp_path, monkeypatch):
+    """Two runs of one process, as of a notebook that changes its folder; MLflow opens a URI once and keeps it."""
+    for name in ("first", "second"):
+        folder = tmp_path / name
+        folder.mkdir()
+        shutil.copy(template, folder / "m.db")
+        monkeypatch.chdir(folder)
+        logger = spooled("sqlite:///m.db", folder / "run", [])
+        log_steps(logger, range(3))
+        monkeypatch.chdir(tmp_path)
+        log_steps(logger, range(3, 5))
+        logger.finalize("success")
+        main(["sync", str(folder / "run")])
+        with closing(sqlite3.connect(folder / "m.db")) as file:
+            points = Counter(file.execute("select key, step from metrics where key = 'x'").fetchall())
+        assert points == wanted(range(5))
+    assert not (tmp_path / "m.db").exists()
+
+
 def test_after_a_kill_no_point_is_doubled(store, tmp_path):
     """Killed after step 9, going on from a checkpoint of step 5: steps 5 to 9 are logged again, and stand there once.
 

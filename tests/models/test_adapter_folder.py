@@ -256,11 +256,17 @@ def test_dora_without_magnitudes_is_not_complete(folder):
 
 
 @pytest.mark.parametrize("key", ["r", "lora_alpha"])
-@pytest.mark.parametrize("value", [0, -1, "3", None, True])
+@pytest.mark.parametrize("value", [0, -1, "3", None, True, pytest.param(10**400, id="huge")])
 def test_numbers_are_checked(folder, key, value):
     edit(folder / CONFIG, **{key: value})
     with pytest.raises(CheckpointError, match=key):
         load(folder, is_trained=False)
+
+
+def test_a_rank_that_the_tensors_do_not_have_takes_no_memory(folder):
+    edit(folder / CONFIG, r=10**9)
+    with pytest.raises(CheckpointError, match=r"r is 1000000000, but .* has 3 rows"):
+        ModelSource(str(folder)).adapter()
 
 
 def test_a_base_model_that_is_not_there_is_named(folder):

@@ -114,6 +114,26 @@ def test_a_reward_does_not_turn_gradients_off_for_the_update():
     assert torch.is_grad_enabled()
 
 
+def test_what_a_reward_does_to_its_lists_reaches_no_other():
+    class Spoils(Reward):
+        name = "spoils"
+
+        def __call__(self, completions, questions):
+            scores = output([float(len(text)) for text in completions])
+            completions[0], completions[1] = completions[1], "much longer than it was"
+            questions.reverse()
+            return scores
+
+    class Length(Spoils):
+        name = "length"
+
+    lengths = [float(len(text)) for text in COMPLETIONS]
+    completions = list(COMPLETIONS)
+    found = scored_by(CompositeReward([Spoils(), Length()], [1.0, 1.0]), completions, QUESTIONS, None)
+    assert found.total.tolist() == [2 * length for length in lengths]
+    assert completions == list(COMPLETIONS)
+
+
 def test_ctrl_c_is_no_fault_of_the_reward():
     with pytest.raises(KeyboardInterrupt):
         scored_by(Returns(fail_of(KeyboardInterrupt)), COMPLETIONS, QUESTIONS, None)

@@ -7,12 +7,13 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import pytest
 import yaml
 
 from remot.cli import main
-from remot.tracking import flatten, quiet_mlflow
+from remot.tracking import absolute_uri, flatten, quiet_mlflow
 from tests.helpers import PROJECT
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("parser_of_one_subcommand")]
@@ -67,19 +68,20 @@ def store(request, tmp_path, monkeypatch):
 
 def test_a_run_is_complete_in_mlflow_and_goes_on_when_it_is_continued(store, tmp_path):
     from mlflow import MlflowClient
-    from mlflow.artifacts import load_text
+
+    def text(name):
+        return Path(client.download_artifacts(run.info.run_id, name, str(tmp_path))).read_text()
 
     place = f"--trainer.logger.init_args.tracking_uri={store}"
     tags = json.dumps({"note": LONG[:100], "long": LONG})
     fit(place, "--trainer.max_steps=1", f"--tags={tags}")
     fit(place, "--trainer.max_steps=2", f"--tags={tags}", "--ckpt_path=last")
-    client = MlflowClient(store)
+    client = MlflowClient(absolute_uri(store))
     experiment = client.get_experiment_by_name("quickstart")
     (run,) = client.search_runs([experiment.experiment_id], "params.`data.batch_size` = '2'")
     assert run.info.status == "FINISHED"
-    uri = run.info.artifact_uri
 
-    config = yaml.safe_load(load_text(f"{uri}/config.yaml"))
+    config = yaml.safe_load(text("config.yaml"))
     wanted = {key: str(value) for key, value in flatten(config)}
     held = run.data.params
     as_list = str.maketrans("()", "[]")  # YAML has no tuples
@@ -89,16 +91,16 @@ def test_a_run_is_complete_in_mlflow_and_goes_on_when_it_is_continued(store, tmp
     later = {"config", "ckpt_path", "trainer.max_steps", "tags.long"}
     assert {key for key in different - later if not key.startswith("trainer.logger.")} == set()
     assert held["tags.long"].startswith("sha256:")
-    assert json.loads(load_text(f"{uri}/long_settings.json"))["tags.long"] == LONG
+    assert json.loads(text("long_settings.json"))["tags.long"] == LONG
 
     assert run.data.tags["note"] == LONG[:100]
     assert {"remot.git_commit", "remot.version", "remot.torch", "remot.device", "remot.strategy"} <= set(run.data.tags)
-    data = json.loads(load_text(f"{uri}/dataset.json"))
+    data = json.loads(text("dataset.json"))
     assert data["clips"] == len(data["sha256"]) > 100
     assert set(data["splits"]) == {"train", "val", "test"}
     (dataset,) = run.inputs.dataset_inputs
     assert run.data.tags["remot.data_sha256"].startswith(dataset.dataset.digest)
-    assert "torch==" in load_text(f"{uri}/environment.txt")
+    assert "torch==" in text("environment.txt")
 
     assert {"device/memory_gib", "device/cpu_cores", "cost/seconds", "cost/sampled_tokens"} <= set(run.data.metrics)
     steps = [point.step for point in client.get_metric_history(run.info.run_id, "train/loss")]
@@ -106,7 +108,7 @@ def test_a_run_is_complete_in_mlflow_and_goes_on_when_it_is_continued(store, tmp
     assert [point.step for point in client.get_metric_history(run.info.run_id, "eval/final/partial")] == [1, 2]
     pages = {one.path for one in client.list_artifacts(run.info.run_id, "samples")}
     assert {"samples/held_out_base.html", "samples/held_out_final.html", "samples/step_000001.html"} <= pages
-    answers = load_text(f"{uri}/held_out_answers.jsonl").splitlines()
+    answers = text("held_out_answers.jsonl").splitlines()
     assert len(answers) == 8
     assert {"base", "final"} <= set(json.loads(answers[0]))
     main(["compare", "--experiment", "quickstart", "--tracking_uri", store, "--html", "c.html", "--png", "null"])

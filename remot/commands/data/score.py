@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from remot.commands.data.sources import data_from, data_section
 from remot.commands.parsing.config_files import Configs, read_configs
 from remot.errors import AnnotationError, ConfigError
-from remot.files import cause_of
+from remot.files import cause_of, hold, require_regular
 from remot.strict_json import json_text
 from remot.terminal import write_out
 
@@ -45,19 +45,23 @@ def score_prompts_command(
         root: Folder of annotated clips, instead of the configuration's.
         seed: Seed of the training prompts, instead of the configuration's.
     """
+    from remot.commands.evaluate_weights import folder_digest, weights_hash
     from remot.commands.policies import open_policy
 
     if num_prompts < 1 or num_completions < 2:
         msg = f"--num_prompts is at least 1 and --num_completions at least 2, got {num_prompts} and {num_completions}"
         raise ConfigError(msg)
-    data, objective = data_from(data_section(config, root, seed)), _objective(config)
+    data, objective = data_from(data_section(config, root, seed)), _objective(section := _grpo_section(config))
     data.setup()
     if "train" not in data.prompts:
         msg = "there are no training prompts to score"
         raise ConfigError(msg)
     opened = open_policy(model, ckpt_path, config)
+    source = opened.settings.source
     header = {
         "weights": opened.weights,
+        "weights_hash": weights_hash(folder_digest(source.resolve()), opened.settings, ckpt_path),
+        "reward": section.get("reward"),
         "fingerprint": data.fingerprint,
         "seed": data.options.seed,
         "num_completions": num_completions,
@@ -121,10 +125,13 @@ class _ScoreFile:
         header = {"format": FORMAT, **header}
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            if not file.exists() or not file.stat().st_size:
+            if file.exists():
+                require_regular(file)
+            hold(file, self)
+            _drop_unfinished_line(file)
+            if not file.stat().st_size:
                 self._append([header])
                 return
-            _drop_unfinished_line(file)
         except OSError as error:
             msg = f"--out {file}: {cause_of(error)}; name another file"
             raise ConfigError(msg) from error
@@ -159,17 +166,21 @@ def _drop_unfinished_line(file: Path) -> None:
         end = stream.seek(0, os.SEEK_END)
         stream.seek(max(0, end - 2**20))
         tail = stream.read()
-        if (unfinished := len(tail) - tail.rfind(b"\n") - 1) and b"\n" in tail:
+        if (unfinished := len(tail) - tail.rfind(b"\n") - 1) and (b"\n" in tail or tail.startswith(b'{"format"')):
             stream.truncate(end - unfinished)
 
 
-def _objective(config: Configs) -> "GRPOObjective":
+def _grpo_section(config: Configs) -> dict[str, Any]:
     """``model.grpo`` of a configuration."""
+    section = read_configs(config).get("model")
+    return (section if isinstance(section, dict) else {}).get("grpo") or {}
+
+
+def _objective(grpo: dict[str, Any]) -> "GRPOObjective":
+    """The objective that a section describes."""
     from remot.commands.parsing.functions import OwnParser, instantiated
     from remot.strategies import GRPOObjective
 
-    section = read_configs(config).get("model")
-    grpo = (section if isinstance(section, dict) else {}).get("grpo") or {}
     parser = OwnParser(prog="remot data score")
     parser.add_class_arguments(GRPOObjective, "grpo")
     objective: GRPOObjective = instantiated(parser, parser.parse_object({"grpo": grpo})).grpo

@@ -166,7 +166,8 @@ def _answer_seconds(module: PostTrainingModule, data: MotionDataModule) -> float
     batch = collate_prompts([test.prompt(address) for address in range(min(len(test), data.batch_size))])
     policy, started = module.loaded_policy, time.perf_counter()
     for sampling in (module.evaluation.drawn_by(policy), GREEDY):
-        answer_batch(policy, batch, module.evaluation, sampling, module.rollout_engine, data.resampler)
+        ways = module.rollout_engine, data.resampler, data.clip_frames
+        answer_batch(policy, batch, module.evaluation, sampling, *ways)
     return time.perf_counter() - started
 
 

@@ -10,7 +10,7 @@ from remot.commands.diagnosis.findings import Finding, size
 from remot.commands.training.checks import require_folder, require_store
 from remot.errors import RemotError
 from remot.tracking import require_writable
-from remot.tracking.store import local_path
+from remot.tracking.client import local_path
 from remot.viewer.images import MAX_PROMPT_BYTES
 
 #: Checkpoints that are kept besides ``save_top_k``: the last and the one before it, and a third while one is written.

@@ -2,11 +2,12 @@
 
 import inspect
 import itertools
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from remot.commands.parsing.config_files import as_one_option
 from remot.commands.parsing.errors import constructing, explain
@@ -128,8 +129,24 @@ def _list_options(function: Callable[..., None]) -> dict[str, bool]:
     return options
 
 
+def require_numbers(settings: Any, key: str = "") -> None:  # noqa: ANN401 (what configurations hold)
+    """Refuse NaN wherever it stands: no setting can mean it, and most comparisons let it through.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    if isinstance(settings, float) and math.isnan(settings):
+        msg = f"{key} is NaN, give a number"
+        raise ConfigError(msg)
+    held = vars(settings) if isinstance(settings, Namespace) else settings
+    named = held.items() if isinstance(held, Mapping) else enumerate(held) if isinstance(held, list | tuple) else ()
+    for name, value in named:
+        require_numbers(value, f"{key}.{name}" if key else str(name))
+
+
 def instantiated(parser: ArgumentParser, settings: Any) -> Any:  # noqa: ANN401 (jsonargparse's namespaces)
     """Settings with classes made into objects; jsonargparse 4.49 gave the method a new name and warns of the old."""
+    require_numbers(settings)
     method = getattr(parser, "instantiate", None) or parser.instantiate_classes
     with constructing():
         return method(settings)

@@ -92,12 +92,31 @@ def require_time(max_time: object) -> None:
         raise ConfigError(msg)
 
 
+def require_intervals(trainer: Mapping[str, Any]) -> None:
+    """Refuse intervals that Lightning takes and divides by, or compares with, later.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    for key, least in (("check_val_every_n_epoch", 1), ("log_every_n_steps", 0)):
+        value = trainer.get(key)
+        if value is not None and value < least:
+            msg = f"trainer.{key} is {value}, give a number from {least}"
+            raise ConfigError(msg)
+
+
 def require_folder(path: Path) -> None:
     """Refuse, before hours of training, a folder that could not be made.
 
     Raises:
         ConfigError: Naming the file that is in the way.
     """
+    try:
+        str(path.absolute()).encode("utf-8")
+    except UnicodeEncodeError as error:  # not in the encoding of the system, or not in UTF-8, which libraries need
+        named = ascii(str(path.absolute()))
+        msg = f"trainer.default_root_dir: {named} is no path in UTF-8; rename it, or set LC_ALL to a UTF-8 locale"
+        raise ConfigError(msg) from error
     existing = next(part for part in (path, *path.absolute().parents) if part.exists())
     if not existing.is_dir():
         msg = f"trainer.default_root_dir: {existing} is a file, choose a folder to keep runs in"

@@ -34,7 +34,15 @@ from remot.callbacks import (
 )
 from remot.commands.environment import quiet_libraries
 from remot.commands.parsing.errors import constructing, first_words
-from remot.commands.training.checks import RUNS_FOLDER, require_folder, require_seed, require_store, require_time
+from remot.commands.parsing.functions import require_numbers
+from remot.commands.training.checks import (
+    RUNS_FOLDER,
+    require_folder,
+    require_intervals,
+    require_seed,
+    require_store,
+    require_time,
+)
 from remot.commands.training.parser import CheckedConfigFile, RemotParser
 from remot.commands.training.resume import (
     Sought,
@@ -119,7 +127,9 @@ class RemotCLI(LightningCLI):
         super().parse_arguments(parser, args)
         config = self.config[self.config.subcommand]
         require_seed(config.seed_everything)
+        require_numbers(config)
         require_time(config.trainer.max_time)
+        require_intervals(config.trainer)
         require_arguments(config.trainer.as_dict() if isinstance(config.trainer, Namespace) else config.trainer)
         callbacks = config.trainer.callbacks  # one, several or none, as the parser leaves them
         listed = callbacks if isinstance(callbacks, list) else [callbacks]

@@ -63,7 +63,7 @@ def split_by_scene(
         EmptySplitError: If a wanted split would hold no clip and is required.
     """
     fractions = {"val": val_fraction, "test": test_fraction, "train": 1 - val_fraction - test_fraction}
-    if min(val_fraction, test_fraction) < 0 or fractions["train"] <= 0:
+    if not (val_fraction >= 0 and test_fraction >= 0 and fractions["train"] > 0):  # nor NaN
         msg = (
             f"val_fraction={val_fraction}, test_fraction={test_fraction}; choose shares from 0 that sum to less than 1"
         )

@@ -5,7 +5,8 @@ from dataclasses import dataclass, field, replace
 
 from remot.data.clips.loading import OnBadClip
 from remot.data.datasets.prompts import PromptDataset, Sample
-from remot.errors import AnnotationError, ConfigError, DecodeError
+from remot.deadline import require_seconds
+from remot.errors import AnnotationError, DecodeError
 from remot.files import cause_of
 from remot.structures import PromptBatch
 
@@ -23,7 +24,7 @@ class BadClips:
         max_wait_seconds: Longest time for a batch to be read.
 
     Raises:
-        ConfigError: If ``max_wait_seconds`` is not positive.
+        ConfigError: If ``max_wait_seconds`` is none that can be waited.
     """
 
     on_bad_clip: OnBadClip = "raise"
@@ -31,9 +32,7 @@ class BadClips:
     _reported: set[str] = field(default_factory=set, repr=False)
 
     def __post_init__(self) -> None:
-        if not self.max_wait_seconds > 0:
-            msg = f"data.options.max_wait_seconds is {self.max_wait_seconds}, give a positive number"
-            raise ConfigError(msg)
+        require_seconds("data.options.max_wait_seconds", self.max_wait_seconds)
 
     def prompt(self, dataset: PromptDataset, address: int) -> Sample:
         """The prompt at an address, or its replacement.

@@ -69,13 +69,23 @@ class MixedDataset(PromptDataset):
 
     def resample_frames(self, prompt_id: str, look: ResampleRequest) -> Sample | None:
         """The prompt of that name with other frames, or None, see :meth:`TaskDataset.resample_frames`."""
-        split, *numbers = prompt_id.split("/")
-        epoch, number = (int(word) for word in numbers)
-        part, within = self.part(epoch * self.num_prompts + number)
-        if split != self.split:
-            part = part.with_split(split)
+        part, within = self._named_part(prompt_id)
         sample = part.resample_frames(within, look)
         return sample and replace(sample, question=replace(sample.question, prompt_id=prompt_id))
+
+    def clip_of(self, prompt_id: str) -> Clip:
+        """The clip that the prompt of that name is about."""
+        part, within = self._named_part(prompt_id)
+        return part.plan(within)[0]
+
+    def _named_part(self, prompt_id: str) -> tuple[TaskDataset, int]:
+        """The task that the prompt of that name belongs to, and the address within it."""
+        split, *numbers = prompt_id.split("/")
+        epoch, number = (int(word) for word in numbers)
+        drawn = split.partition("~")[0]  # a replacement is of the task whose turn it was
+        mixed = self if drawn == self.split else self.with_split(drawn)
+        part, within = mixed.part(epoch * self.num_prompts + number)
+        return (part if split == drawn else part.with_split(split)), within
 
     def counts(self) -> Mapping[str, int]:
         """Prompts of each task in the first epoch, by name; a name may come twice."""

@@ -76,13 +76,16 @@ def read_scores(file: Path) -> tuple[dict[str, Any], list[PromptScore]]:
     if header.get("format") != FORMAT:
         msg = f"{file} holds no scores of prompts; `remot data score` writes them"
         raise AnnotationError(msg)
-    scores = []
+    scores, places = [], dict[int, int]()
     for number, line in lines:
         try:
             scores.append(PromptScore(**line))
         except (TypeError, ValueError) as error:
             msg = f"{file}: line {number}: not the score of a prompt ({error})"
             raise AnnotationError(msg) from error
+        if (first := places.setdefault(scores[-1].address, number)) != number:
+            msg = f"{file}: line {number}: prompt {scores[-1].address} is that of line {first}, keep one of them"
+            raise AnnotationError(msg, reason="duplicate id")
     return header, scores
 
 

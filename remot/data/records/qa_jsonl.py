@@ -21,6 +21,8 @@ Answer = str | float | tuple[Interval, ...] | tuple[Box, ...]
 _OPTIONAL = ("id", "images", "video", "start", "end", "options", "answer_type", "reasoning", "task", "scene")
 #: Most images, intervals and boxes of a question.
 MAX_LISTED = 4096
+#: Numbers from here on have more digits than are read in a reply.
+MAX_NUMBER = 1e15
 #: What is asked for, behind the question.
 INSTRUCTIONS: Mapping[AnswerType, str] = {
     "letter": "Answer with the letter of the right option in <answer></answer>.",
@@ -207,7 +209,12 @@ def _options(where: str, value: object) -> tuple[str, ...]:
     if not isinstance(value, list) or not 2 <= len(value) <= len(LETTERS):
         msg = f"{where}: options must be a list of 2 to {len(LETTERS)} texts, without their letters"
         raise AnnotationError(msg, reason="shape")
-    return tuple(text_in(where, {"option": one}, "option") for one in value)
+    options = tuple(text_in(where, {"option": one}, "option") for one in value)
+    if len(set(options)) < len(options):
+        twice = next(one for one in options if options.count(one) > 1)
+        msg = f"{where}: the option {twice!r:.40} is there twice, so that two letters say the same; keep one"
+        raise AnnotationError(msg, reason="duplicate")
+    return options
 
 
 def _answer_type(where: str, record: Mapping[str, Any], options: Sequence[str]) -> AnswerType:
@@ -230,7 +237,11 @@ def _answer_type(where: str, record: Mapping[str, Any], options: Sequence[str]) 
 
 def _answer(where: str, record: Mapping[str, Any], answer_type: AnswerType, options: Sequence[str]) -> Answer:
     if answer_type == "number":
-        return number_in(where, record, "answer")
+        number = number_in(where, record, "answer")
+        if not abs(number) < MAX_NUMBER:
+            msg = f"{where}: the answer is {number:g}, numbers below {MAX_NUMBER:g} are read in replies"
+            raise AnnotationError(msg, reason="too large")
+        return number
     if answer_type in ("word", "text"):
         return text_in(where, record, "answer") and _optional_text(where, record, "answer")
     if answer_type == "letter":

@@ -185,7 +185,7 @@ def number_of(where: str, row: Mapping[str, Any], key: str) -> float:
     """
     try:
         number = float(row[key])
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         msg = f"{where}: {key} must be a number, found {row.get(key)!r:.60}"
         raise AnnotationError(msg) from error
     if number - number != 0:

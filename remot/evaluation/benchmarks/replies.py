@@ -7,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from remot.data.records.jsonl import MAX_LINE_CHARS
-from remot.errors import ConfigError
+from remot.errors import ConfigError, DecodeError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
-from remot.files import bounded_lines, cause_of, open_regular
+from remot.files import bounded_lines, cause_of, hold, open_regular, require_regular
+from remot.rollout.servers.responses import MAX_TOKENS
 from remot.strict_json import json_object, json_text
 
 
@@ -22,14 +23,12 @@ def settings_hash(settings: Mapping[str, Any]) -> str:
 
 
 def reply_key(prompt: BenchmarkPrompt, settings: str) -> str:
-    """Names the reply to a prompt: its id, its text, what it shows, and the hash of the settings."""
-    video = prompt.video
-    span = None if video is None else [video.file.name, video.num_frames, video.start_seconds, video.end_seconds]
-    images = [
-        image.name if isinstance(image, Path) else hashlib.sha256(image.content).hexdigest() for image in prompt.images
-    ]
-    shown = [prompt.prompt_id, prompt.text, images, list(prompt.image_seconds), span, settings]
-    return _digest(json.dumps(shown, allow_nan=False))
+    """Names the reply to a prompt: its id, its text, the content of what it shows, and the hash of the settings.
+
+    Raises:
+        DecodeError: If a file cannot be read.
+    """
+    return _digest(json.dumps([prompt.prompt_id, prompt.text, *_shown(prompt), settings], allow_nan=False))
 
 
 def content_digest(prompt: BenchmarkPrompt) -> str:
@@ -38,20 +37,27 @@ def content_digest(prompt: BenchmarkPrompt) -> str:
     A video counts by its name, its size and the span shown.
 
     Raises:
-        OSError: If a file cannot be read.
+        DecodeError: If a file cannot be read.
     """
-    video = prompt.video
+    return _digest(json_text([prompt.text, prompt.gold, *_shown(prompt)]))[:32]
+
+
+def _shown(prompt: BenchmarkPrompt) -> list[Any]:
+    """What the images and the video of a prompt are known by, wherever they lie."""
+    video, images = prompt.video, []
+    try:
+        for image in prompt.images:
+            if isinstance(image, EmbeddedImage):
+                images.append(hashlib.sha256(image.content).hexdigest())
+            else:
+                facts = image.stat()
+                images.append(_file_digest(image, facts.st_size, facts.st_mtime_ns))
+        file = None if video is None else [video.file.name, video.file.stat().st_size]
+    except OSError as error:
+        msg = f"{prompt.prompt_id}: {error.filename} cannot be read ({cause_of(error)})"
+        raise DecodeError(msg) from error
     span = None if video is None else [video.num_frames, video.start_seconds, video.end_seconds]
-    file = None if video is None else [video.file.name, video.file.stat().st_size]
-    images = []
-    for image in prompt.images:
-        if isinstance(image, EmbeddedImage):
-            images.append(hashlib.sha256(image.content).hexdigest())
-        else:
-            facts = image.stat()
-            images.append(_file_digest(image, facts.st_size, facts.st_mtime_ns))
-    asked = [prompt.text, prompt.gold, images, list(prompt.image_seconds), file, span]
-    return _digest(json_text(asked))[:32]
+    return [images, list(prompt.image_seconds), file, span]
 
 
 @lru_cache(maxsize=4096)
@@ -61,6 +67,11 @@ def _file_digest(file: Path, _size: int, _modified: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def _is_count(value: object) -> TypeGuard[int]:
+    """Whether it is a number of tokens as :func:`remot.rollout.servers.responses.read_reply` gives it."""
+    return type(value) is int and 0 <= value <= MAX_TOKENS
+
+
 def _digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
@@ -68,7 +79,7 @@ def _digest(text: str) -> str:
 class ReplyStore:
     """Replies by key in a file of JSON lines.
 
-    A line that a killed process left unfinished is passed over; its prompt is asked again.
+    A line that a killed process left unfinished is passed over; its prompt is asked again. A file has one store.
 
     Args:
         file: Made if it does not exist.
@@ -83,14 +94,16 @@ class ReplyStore:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.exists():
-                with open_regular(file) as lines:
-                    for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
-                        held = json_object(line or b"")
-                        key, reply, num_tokens = (held.get(name) for name in ("key", "text", "num_tokens"))
-                        if isinstance(key, str) and isinstance(reply, str) and type(num_tokens) is int:
-                            is_cut = held.get("cut_off")
-                            is_cut = is_cut if isinstance(is_cut, bool) else None
-                            self._replies.setdefault(key, ModelReply(reply, num_tokens, is_cut))
+                require_regular(file)
+            hold(file, self)
+            with open_regular(file) as lines:
+                for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
+                    held = json_object(line or b"")
+                    key, reply, num_tokens = (held.get(name) for name in ("key", "text", "num_tokens"))
+                    if isinstance(key, str) and isinstance(reply, str) and _is_count(num_tokens):
+                        is_cut = held.get("cut_off")
+                        is_cut = is_cut if isinstance(is_cut, bool) else None
+                        self._replies.setdefault(key, ModelReply(reply, num_tokens, is_cut))
         except OSError as error:
             msg = f"{file}: cannot be used ({cause_of(error)}); choose another folder with --out"
             raise ConfigError(msg) from error

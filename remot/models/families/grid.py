@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from remot.models.inputs.processing import process_prompts, visual_features
+from remot.models.inputs.processing import process_prompts, process_replies, visual_features
 from remot.models.inputs.prompts import ProcessedPrompts
 from remot.structures import PromptBatch
 
@@ -21,6 +21,10 @@ class GridFamily:
     def process(self, model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
         """See :func:`remot.models.inputs.processing.process_prompts`."""
         return process_prompts(self.processor, model, batch)
+
+    def process_replies(self, model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
+        """See :func:`remot.models.inputs.processing.process_replies`."""
+        return process_replies(self.processor, model, batch)
 
     def features(self, model: "PreTrainedModel", prompts: ProcessedPrompts) -> list[Tensor]:
         """See :func:`remot.models.inputs.processing.visual_features`."""

@@ -75,6 +75,15 @@ class PlainFamily:
         reasons = [reason for kind in kinds if (reason := self._whole_reasons[kind]) is not None]
         return self._joined(model, parts, reasons[0] if reasons else None).to(next(model.parameters()).device)
 
+    def process_replies(self, model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:  # noqa: ARG002
+        """Conversations are put together for families with a grid of patches only.
+
+        Raises:
+            ConfigError: Always.
+        """
+        msg = f"{self.name} holds no conversation of several turns here: leave turns out, or use a Qwen-VL model"
+        raise ConfigError(msg)
+
     def features(self, model: "PreTrainedModel", prompts: ProcessedPrompts) -> list[Tensor]:
         """For each level the features [visual tokens, H] of all prompts in order; none if the model takes them itself.
 

@@ -1,6 +1,6 @@
 """From prompts to tokens, positions and patches, by the model's own chat template, processor and rotary index."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ from remot.structures import PromptBatch
 if TYPE_CHECKING:
     from transformers import BatchFeature, PreTrainedModel, ProcessorMixin
 
+#: Stands for the policy's response while a chat template writes what follows it.
+RESPONSE_MARK = "remot-response-4b1d"
+
 
 def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
     """Chat template, tokeniser, and processors of images and videos, once per prompt.
@@ -25,7 +28,20 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
     Raises:
         ConfigError: If a prompt's images or videos do not all reach the model, or a video's times do not.
     """
-    texts = _rendered(processor, batch)
+    return _process_texts(processor, model, batch, _rendered(processor, batch, prompt_text))
+
+
+def process_replies(processor: "ProcessorMixin", model: "PreTrainedModel", batch: PromptBatch) -> ProcessedPrompts:
+    """As :func:`process_prompts`, for what follows a response of the policy: end of turn, reply, and its next turn.
+
+    Positions count from 0. Special tokens in the texts of the replies are replaced by spaces.
+    """
+    return _process_texts(processor, model, batch, _rendered(processor, batch, reply_text))
+
+
+def _process_texts(
+    processor: "ProcessorMixin", model: "PreTrainedModel", batch: PromptBatch, texts: list[str]
+) -> ProcessedPrompts:
     inputs = _processed(processor, batch, texts)
     ids, mask = inputs["input_ids"], inputs["attention_mask"].bool()
     is_image = ids == model.config.image_token_id
@@ -49,13 +65,47 @@ def process_prompts(processor: "ProcessorMixin", model: "PreTrainedModel", batch
     return processed.to(next(model.parameters()).device)
 
 
-def _rendered(processor: "ProcessorMixin", batch: PromptBatch) -> list[str]:
+def prompt_text(processor: "ProcessorMixin", content: list[dict[str, str]]) -> str:
+    """A conversation's first prompt."""
+    return render_prompt(processor, [{"role": "user", "content": content}])
+
+
+def reply_text(processor: "ProcessorMixin", content: list[dict[str, str]]) -> str:
+    """What follows a response of the policy: the chat template writes two turns, and this is what is behind the first.
+
+    Raises:
+        ConfigError: If the template leaves responses out.
+    """
+    *shown, worded = content
+    worded = worded | {"text": without_special_tokens(processor, worded["text"])}
+    before = [("user", "?"), ("assistant", RESPONSE_MARK)]
+    messages = [{"role": role, "content": [{"type": "text", "text": text}]} for role, text in before]
+    rendered = render_prompt(processor, [*messages, {"role": "user", "content": [*shown, worded]}])
+    _, found, behind = rendered.partition(RESPONSE_MARK)
+    if not found:
+        msg = "the model's chat template leaves earlier responses out, and cannot hold a conversation of several turns"
+        raise ConfigError(msg)
+    return behind
+
+
+def without_special_tokens(processor: "ProcessorMixin", text: str) -> str:
+    """``text`` with a space in place of each special token, so that a reply opens no turn and names no image."""
+    for token in processor.tokenizer.added_tokens_decoder.values():
+        if token.special:
+            text = text.replace(token.content, " ")
+    return text
+
+
+def _rendered(
+    processor: "ProcessorMixin",
+    batch: PromptBatch,
+    render: Callable[["ProcessorMixin", list[dict[str, str]]], str],
+) -> list[str]:
     """The texts of the prompts, with one placeholder for each image and video."""
     texts = []
     for images, videos, question in zip(batch.images, batch.videos, batch.questions, strict=True):
         shown = [*({"type": "image"} for _ in images), *({"type": "video"} for _ in videos)]
-        messages = [{"role": "user", "content": [*shown, {"type": "text", "text": question.text}]}]
-        text = render_prompt(processor, messages)
+        text = render(processor, [*shown, {"type": "text", "text": question.text}])
         for kind, token, count in (("images", "image_token", len(images)), ("videos", "video_token", len(videos))):
             _require_placeholders(question.prompt_id, text, kind, getattr(processor, token, None), count)
         texts.append(text)

@@ -6,6 +6,7 @@ their own.
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,8 +23,14 @@ from remot.rewards.parsing.tags import first_element
 from remot.structures import Reference
 
 _ARTICLES = frozenset({"a", "an", "the"})
-_LETTER = re.compile(r"\(?([A-H])(?:[).:,\s].*)?", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})", re.ASCII)
+_LETTER = re.compile(r"\(?([A-H])(?:([).:,\s]).*)?", re.DOTALL)
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][+-]?[0-9]{1,2}(?![0-9]))?", re.ASCII)
+#: Full-width forms, minus signs and quotation marks, as ASCII has them. The compatibility forms of Unicode would go too
+#: far: 10² is not 102.
+_AS_ASCII = {0xFEE0 + code: code for code in range(0x21, 0x7F)} | dict.fromkeys(
+    map(ord, "\u2010\u2011\u2212\ufe63"), "-"
+)
+_AS_ASCII |= dict.fromkeys(map(ord, "\u2018\u2019\u201c\u201d"), "'")
 #: Overlap from which intervals and boxes count as right.
 RIGHT_OVERLAP = 0.5
 #: Longest reply that is read, in characters.
@@ -50,13 +57,16 @@ def read_answer(text: str, answer_type: str, options: Sequence[str] = ()) -> Any
         options: What the letters stand for: the words of one option, and no other, count as its letter.
     """
     if answer_type == "letter":
-        letter = _LETTER.fullmatch(text)
-        if letter is not None:
+        letter = _LETTER.fullmatch(text.translate(_AS_ASCII))
+        if letter is not None and not (letter[2] or "").isspace():
             return letter[1]
         named = [k for k, option in enumerate(options) if normalised(option) == normalised(text)]
-        return string.ascii_uppercase[named[0]] if len(named) == 1 else None
+        if len(named) == 1:  # before a letter that words follow, as "A ball" may be option B
+            return string.ascii_uppercase[named[0]]
+        return None if letter is None else letter[1]
     if answer_type == "number":
-        found = _NUMBER.search(text.replace(",", "")) if len(text) < MAX_CHARS else None
+        plain = text.translate(_AS_ASCII).replace(",", "") if len(text) < MAX_CHARS else ""
+        found = _NUMBER.search(plain)
         return None if found is None else float(found[0])
     if answer_type == "intervals":
         return spans_of_answer(text)
@@ -70,10 +80,17 @@ def read_answer(text: str, answer_type: str, options: Sequence[str] = ()) -> Any
 def normalised(text: str) -> str:
     """Lower case without punctuation, articles and surplus white space, as SQuAD compares answers (arXiv 1606.05250).
 
+    Ways to write one character are one: composed or not, full-width or not, and quotation marks.
+
     >>> normalised("The  red ball.")
     'red ball'
     """
-    plain = text.lower().translate(str.maketrans("", "", string.punctuation))
+    plain = (
+        unicodedata.normalize("NFC", text)
+        .translate(_AS_ASCII)
+        .lower()
+        .translate(str.maketrans("", "", string.punctuation))
+    )
     return " ".join(word for word in plain.split()[:MAX_WORDS] if word not in _ARTICLES)
 
 

@@ -2,8 +2,9 @@
 
 import re
 
+from remot.answers import MAX_COMPLETION_CHARS
 from remot.rewards.parsing.literals import literal_value
-from remot.rewards.parsing.tags import last_element
+from remot.rewards.parsing.tags import first_element, last_element
 from remot.rewards.parsing.values import MAX_JSON_CHARS, is_number, json_value, number_rows, plain_number
 from remot.structures import Interval
 
@@ -99,3 +100,23 @@ def last_answer_span(completion: str) -> Interval | None:
     """The last "X to Y" inside the last answer element, as VideoChat-R1 reads it."""
     answer = last_element(completion, "answer")
     return None if answer is None else last_span(answer)
+
+
+def stretches_in(completion: str, tag: str, max_stretches: int) -> list[Interval] | None:
+    """The stretches that rewards read: list or JSON of the first element ``tag``, else the last "X to Y" of the last.
+
+    Args:
+        completion: Text of which the first ``MAX_COMPLETION_CHARS`` characters are read.
+        tag: Name of the element.
+        max_stretches: Longest list.
+
+    Returns:
+        Stretches none of which ends before it starts; None if there is nothing of this kind.
+    """
+    text = completion[:MAX_COMPLETION_CHARS]
+    content = first_element(text, tag) or ""
+    listed = span_list(content, max_stretches)
+    if listed is not None:
+        return listed
+    span = json_span(content) or last_span(last_element(text, tag) or "")
+    return None if span is None or span[0] > span[1] else [span]

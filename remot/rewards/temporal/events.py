@@ -10,6 +10,7 @@ from http.client import HTTPException
 from urllib.request import Request
 
 from remot.bounded_http import bounded_opener
+from remot.deadline import require_seconds
 from remot.errors import ConfigError, RemotError
 from remot.rewards.base import ReferenceReward
 from remot.rewards.functional.text import content_words
@@ -99,6 +100,7 @@ class EndpointJudge(Judge):
         if self.api_key_variable and not os.environ.get(self.api_key_variable):
             msg = f"the environment variable {self.api_key_variable} has to hold the judge's key, but it is not set"
             raise ConfigError(msg)
+        require_seconds("the judge's timeout_seconds", self.timeout_seconds)
         self.url = self.url.rstrip("/") + "/chat/completions"
         self.num_attempts = max(1, self.num_attempts)
 

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import ProxyHandler, Request
 
 from remot.bounded_http import ReplyTooLongError, bounded_opener
+from remot.deadline import require_seconds
 from remot.errors import ConfigError, EngineError
 
 #: From this status on an error is the server's and may be temporary.
@@ -42,8 +43,9 @@ class JSONClient:
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.query:
             msg = f"the server's url is http://HOST:PORT, not {url!r}"
             raise ConfigError(msg)
-        if not timeout_seconds > 0 or num_retries < 0 or max_reply_bytes < 1:
-            msg = "timeout_seconds and max_reply_bytes are positive, num_retries is not negative"
+        require_seconds("timeout_seconds", timeout_seconds)
+        if num_retries < 0 or max_reply_bytes < 1:
+            msg = "max_reply_bytes is positive, num_retries is not negative"
             raise ConfigError(msg)
         self.url = url.rstrip("/")
         self.timeout_seconds = timeout_seconds

@@ -7,6 +7,7 @@ from typing import Any
 
 from remot.errors import EngineError
 from remot.rollout.servers.base import SampledCompletion
+from remot.rollout.servers.client import shown
 
 #: Characters of one token at most; a longer text is not a completion of the requested length.
 MAX_CHARS_PER_TOKEN = 256
@@ -17,6 +18,8 @@ LEAST_LOGPROB = -1e6
 #: How tokens are written that are given by number.
 BY_NUMBER = "token_id:"
 MAX_DIGITS = 9
+#: Most tokens that a server may count in a reply.
+MAX_TOKENS = 10**MAX_DIGITS
 
 
 @dataclass(frozen=True)
@@ -46,8 +49,9 @@ def read_reply(answer: object, max_new_tokens: int, *, joins_reasoning: bool = F
     answer = _mapping(answer, "the answer")
     choices = answer.get("choices")
     if not isinstance(choices, list) or len(choices) != 1:
-        found = len(choices) if isinstance(choices, list) else "no list of"
-        msg = f"the server was asked for one completion and gives {found}"
+        found = len(choices) if isinstance(choices, list) else "none"
+        said = shown(repr(answer["error"]).encode("utf-8", "replace")) if answer.get("error") else ""
+        msg = f"the server was asked for one completion and gives {found}{said and ': '}{said}"
         raise EngineError(msg)
     choice = _mapping(choices[0], "a choice")
     message = _mapping(choice.get("message"), "a message")
@@ -55,7 +59,7 @@ def read_reply(answer: object, max_new_tokens: int, *, joins_reasoning: bool = F
     if message.get("tool_calls") or (reasoning and not joins_reasoning):
         msg = "the server took the completion apart; start it without a reasoning parser and without a tool parser"
         raise EngineError(msg)
-    text = message.get("content") or ""
+    text = "" if message.get("content") is None else message["content"]
     if isinstance(text, str) and isinstance(reasoning, str):
         is_open = not text and choice.get("finish_reason") == "length"  # cut off within its thought
         text = f"<think>{reasoning}" if is_open else f"<think>{reasoning}</think>{text}"
@@ -70,7 +74,7 @@ def read_reply(answer: object, max_new_tokens: int, *, joins_reasoning: bool = F
     token_ids = _numbers(choice.get("token_ids"), max_new_tokens)
     usage = answer.get("usage")
     count = usage.get("completion_tokens") if isinstance(usage, Mapping) else None
-    num_tokens = count if type(count) is int and count >= 0 else 0
+    num_tokens = count if type(count) is int and 0 <= count <= MAX_TOKENS else 0
     return Reply(text, reason == "stop", token_ids, tokens, logprobs, num_tokens)
 
 

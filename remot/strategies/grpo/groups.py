@@ -8,6 +8,7 @@ from torch import Tensor
 
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
+from remot.rollout.turns import Conversations
 from remot.structures import PromptBatch, Question, Rollout
 
 
@@ -26,6 +27,7 @@ class SampledGroups:
     counterfactual_seconds: float = 0.0  # time to do so for the changed inputs that rewards compare with
     #: What completions were scored against: the batch's, with counterfactuals if there are any.
     questions: Sequence[Question] = ()
+    conversations: Conversations | None = None  # the later turns, if an environment replied
 
 
 def merged_groups(policy: VLMPolicy, sources: Sequence[tuple[SampledGroups, int]]) -> SampledGroups:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from remot.deadline import require_seconds
+from remot.environments import TurnSettings
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
@@ -55,6 +57,8 @@ class GRPOObjective(Objective):
         engine: The engine that samples, if not the policy itself.
         teacher: Weighs the tokens of a completion by the policy with the right answer in its prompt; None weighs all
             tokens of a completion alike.
+        turns: An environment that replies to completions, such as :class:`remot.environments.FrameRequests`, and its
+            bounds; ``max_new_tokens`` is then that of a turn. None for completions of one turn.
     """
 
     num_completions: int = 8
@@ -73,6 +77,7 @@ class GRPOObjective(Objective):
     counterfactuals: Counterfactual | None = None
     engine: ExternalEngine | None = None
     teacher: PrivilegedTeacher | None = None
+    turns: TurnSettings | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
@@ -81,11 +86,23 @@ class GRPOObjective(Objective):
         if self.updates_per_rollout < 1 or self.max_new_tokens < 1:
             msg = "grpo.updates_per_rollout and grpo.max_new_tokens must be at least 1"
             raise ConfigError(msg)
-        if not self.reward_seconds > 0:
-            msg = f"grpo.reward_seconds is {self.reward_seconds}, give a positive number"
-            raise ConfigError(msg)
+        require_seconds("grpo.reward_seconds", self.reward_seconds)
         if self.sampling.is_greedy:
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
+            raise ConfigError(msg)
+        if self.turns is not None:
+            self._require_turns()
+
+    def _require_turns(self) -> None:
+        """Refuse with conversations what knows completions of one turn only."""
+        given = {
+            "engine": self.engine is not None,
+            "teacher": self.teacher is not None,
+            "counterfactuals": self.counterfactuals is not None,
+            "dynamic_sampling.max_redraws": self.dynamic_sampling is not None and self.dynamic_sampling.max_redraws > 0,
+        }
+        if named := [name for name, is_given in given.items() if is_given]:
+            msg = f"grpo.turns does not go with grpo.{named[0]}, which knows completions of one turn; leave one out"
             raise ConfigError(msg)
 
     @cached_property
@@ -156,6 +173,7 @@ class GRPOObjective(Objective):
             dynamic_sampling=self.dynamic_sampling,
             mask_truncated=self.mask_truncated,
             teacher=self.teacher,
+            turns=self.turns,
             num_updates=self.updates_per_rollout,
         )
         return prepare_step(settings, policy, batch, address, micro_batch_prompts)

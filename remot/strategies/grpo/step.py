@@ -14,11 +14,14 @@ weights in ``PostTrainingModule._update``.
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from remot.distributed import is_distributed, mean_over_processes
+from remot.environments import TurnSettings
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
@@ -41,16 +44,19 @@ from remot.rewards.base import require_applicable, scored_by
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers.base import ExternalEngine, external_rollout
+from remot.rollout.turns import Conversations, converse, with_instructions
 from remot.strategies.counterfactuals.base import Counterfactual, questions_with_counterfactuals
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
 from remot.strategies.grpo.teacher import PrivilegedTeacher
+from remot.strategies.grpo.turns import ScoredTurns, ScoreTurn
 from remot.strategies.objective import (
     MicroBatchPrompts,
     PreparedStep,
     ScoredCompletions,
     StepAddress,
+    clips_of,
     micro_slices,
     planned_micro_batch,
 )
@@ -75,6 +81,7 @@ class StepSettings:
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
     teacher: PrivilegedTeacher | None = None  # weighs tokens; None weighs those of a completion alike
+    turns: TurnSettings | None = None  # an environment that replies to completions; None for completions of one turn
     num_updates: int = 1  # optimizer updates made from one rollout
 
 
@@ -104,6 +111,7 @@ def prepare_step(
     tasks = [task_of(question) for question, kept in zip(groups.questions, is_kept.tolist(), strict=True) if kept]
     compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights, tasks)
     num_columns = groups.encoded.prompts.input_ids.shape[1]
+    num_columns += 0 if groups.conversations is None else groups.conversations.num_prompt_columns
     num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
     shape = (num_prompts, num_columns, num_completions, num_tokens)
     size = planned_micro_batch(policy, micro_batch_prompts, shape)
@@ -134,7 +142,7 @@ def sample_groups(
         The groups, and the scores of all completions in one list.
     """
     started = time.perf_counter()
-    encoded, rollout = sample(policy, batch, address, settings)
+    encoded, rollout, conversations = sample(policy, batch, address, settings)
     seconds = time.perf_counter() - started
     questions: Sequence[Question] = batch.questions
     if settings.counterfactuals is not None:
@@ -143,8 +151,10 @@ def sample_groups(
         )
     counterfactual_seconds = time.perf_counter() - started - seconds
     # All P·G completions in one list, group after group.
-    texts = [text for group in rollout.texts for text in group]
+    answers = rollout.texts if conversations is None else conversations.answers
+    texts = [text for group in answers for text in group]
     repeated = [question for question in questions for _ in range(settings.num_completions)]
+    repeated = repeated if conversations is None else conversations.questions(repeated)
     scores = scored_by(settings.reward, texts, repeated, rollout.num_tokens.flatten().tolist())
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)
@@ -159,22 +169,28 @@ def sample_groups(
         seconds=seconds,
         counterfactual_seconds=counterfactual_seconds,
         questions=questions,
+        conversations=conversations,
     )
     return groups, scores
 
 
 def sample(
     policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings
-) -> tuple[EncodedPrompts, Rollout]:
-    """Encode the prompts and generate G completions for each."""
+) -> tuple[EncodedPrompts, Rollout, Conversations | None]:
+    """Encode the prompts and generate G completions for each, or G conversations."""
+    clips = clips_of(address.prompt_source)
+    if settings.turns is not None:
+        batch = with_instructions(batch, settings.turns, clips)
     prompts = policy.process(batch)
     with torch.no_grad():
         encoded = policy.encode(prompts)
     noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in batch.questions))
     request = RolloutRequest(settings.num_completions, settings.max_new_tokens, settings.sampling, noise)
+    if settings.turns is not None:
+        return encoded, *converse(policy, batch, encoded, request, settings.turns, clips, address.engine)
     if settings.external is None:
-        return encoded, generate(policy, encoded, request, address.engine)
-    return encoded, external_rollout(settings.external, policy, batch, encoded, request)
+        return encoded, generate(policy, encoded, request, address.engine), None
+    return encoded, external_rollout(settings.external, policy, batch, encoded, request), None
 
 
 # -- 3. groups that are trained on ---------------------------------------------------------------------------------
@@ -249,6 +265,7 @@ class GroupLosses:
         self.mismatch = LogprobMismatch(rollout)
         self.batch = selection.groups.batch
         self.credit_of: Callable[[slice, Tensor], Tensor] | None = None
+        self.conversations = selection.groups.conversations
 
     def take_teacher(self, teacher: PrivilegedTeacher, strength: float) -> None:
         """Score the completions by a teacher, and weigh their tokens by it."""
@@ -336,22 +353,30 @@ class GroupLosses:
     def _logprobs(self, encoded: EncodedPrompts, rows: slice, *, use_reference: bool = False) -> Tensor:
         """[p, G, T] log-probabilities of the policy or of the reference."""
         temperature = self.settings.sampling.temperature
-        return self.policy.completion_logprobs(
-            encoded,
-            self.rollout.token_ids[rows],
-            self.scored[rows],
-            temperature=temperature,
-            use_reference=use_reference,
-        )
+        score = partial(self.policy.completion_logprobs, temperature=temperature, use_reference=use_reference)
+        return self._scored_by(score, encoded, rows, self.scored[rows], use_reference=use_reference)
 
     def _with_entropies(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None]:
         """[p, G, T] log-probabilities of the policy, and its entropies if they are used."""
         if self.settings.entropy is None:
             return self._logprobs(encoded, rows), None
         temperature = self.settings.sampling.temperature
-        return self.policy.scored_with_entropies(
-            encoded, self.rollout.token_ids[rows], self.rollout.completion_mask[rows], temperature=temperature
-        )
+
+        def score(*turn: Any) -> Tensor:  # noqa: ANN401
+            return torch.stack(self.policy.scored_with_entropies(*turn, temperature=temperature))
+
+        logprobs, entropies = self._scored_by(score, encoded, rows, self.rollout.completion_mask[rows])
+        return logprobs, entropies
+
+    def _scored_by(
+        self, score: ScoreTurn, encoded: EncodedPrompts, rows: slice, wanted: Tensor, *, use_reference: bool = False
+    ) -> Tensor:
+        """[..., p, G, T] what ``score`` computes of the completions, or of the turns of the conversations."""
+        token_ids = self.rollout.token_ids[rows]
+        if self.conversations is None:
+            return score(encoded, token_ids, wanted)
+        turns = ScoredTurns(self.policy, self.conversations, use_reference=use_reference)
+        return turns(score, encoded, rows, token_ids, wanted)
 
     def _weights(self, importance: Tensor | None, entropies: Tensor | None, mask: Tensor) -> Tensor | None:
         """[p, G, T] what the objective of each token is multiplied with; None for 1."""
@@ -412,6 +437,8 @@ def step_metrics(
         metrics["dynamic_sampling/redraws"] = float(selection.num_redraws)
         metrics["dynamic_sampling/prompts_drawn"] = float(selection.num_drawn)
         metrics["dynamic_sampling/frac_kept"] = float(selection.is_kept.float().mean())
+    if first.conversations is not None:
+        metrics |= first.conversations.metrics()
     if settings.counterfactuals is not None:
         metrics["rollout/counterfactual_seconds"] = selection.groups.counterfactual_seconds
         metrics |= settings.counterfactuals.metrics()

@@ -363,7 +363,8 @@ def seen(monkeypatch):
     return found
 
 
-@pytest.mark.parametrize("strategy", ["GRPO", pytest.param("SFT", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["GRPO", "SFT"])
 def test_a_run_on_built_prompts(place, seen, tmp_path, monkeypatch, strategy):
     """Two steps, the held-out evaluation before and after, the table, and MLflow; no clip is opened."""
     monkeypatch.chdir(tmp_path)

@@ -1,5 +1,6 @@
 """``remot data score``: counts of right completions by prompt, continued after a kill, and taken by the data module."""
 
+import fcntl
 import json
 
 import pytest
@@ -49,7 +50,7 @@ def test_each_prompt_is_scored(whole):
     assert all(one.num_cut_off <= 3 for one in scores)
 
 
-@pytest.mark.parametrize("kept", [1, 3])
+@pytest.mark.parametrize("kept", [-1, 1, 3])
 def test_a_killed_command_is_continued(recipe, whole, tmp_path, kept):
     """With a line half written; what follows is what it would have been."""
     lines = whole.read_text().splitlines(keepends=True)
@@ -86,3 +87,24 @@ def test_the_data_module_takes_the_scores(recipe, whole, tmp_path):
     assert any("2 of 4 scored prompts" in line for line in module.describe())
     with pytest.raises(ConfigError, match="seed"):
         data(seed=6).setup()
+
+
+def test_other_weights_of_the_same_name_and_another_reward_are_not_mixed(recipe, whole, tmp_path, capsys):
+    header, first, *_ = whole.read_text().splitlines(keepends=True)
+    for key, other in (("weights_hash", "0" * 64), ("reward", {"class_path": "remot.rewards.ExactReward"})):
+        (tmp_path / "s.jsonl").write_text(json.dumps(json.loads(header) | {key: other}) + "\n" + first)
+        with pytest.raises(SystemExit):
+            score(recipe, tmp_path / "s.jsonl")
+        assert f"another {key}" in capsys.readouterr().err
+
+
+def test_a_file_that_another_process_writes_is_left_to_it(recipe, whole, tmp_path, capsys):
+    file = tmp_path / "s.jsonl"
+    file.write_text(whole.read_text())
+    held = open(file, "rb")  # noqa: PTH123, SIM115 (a lock belongs to a descriptor)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    with pytest.raises(SystemExit):
+        score(recipe, file, 6)
+    assert "another process" in capsys.readouterr().err
+    held.close()
+    assert file.read_text() == whole.read_text()

@@ -16,6 +16,7 @@ from remot.callbacks import RUN_KEY
 from remot.cli import main
 from remot.commands.training.cli import RemotCLI
 from remot.motion import ATTRIBUTES
+from remot.tracking.client import absolute_uri
 from remot.tracking.groups import SEEDS, settings_that_matter
 from remot.tracking.save_config import flatten
 from tests.data.handmade import mixed_clips, write_folder
@@ -40,22 +41,8 @@ def workplace(tmp_path_factory):
     """A working folder, as a newcomer's: everything a run leaves behind is below it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("workplace"))
-        forget_stores()
         write_folder(Path("clips"), mixed_clips(4))
         yield Path.cwd()
-
-
-def forget_stores():
-    """Close what MLflow keeps open by URI: in another working folder a relative one means another file."""
-    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as ModelStore
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
-    from mlflow.tracking._model_registry.registry import ModelRegistryStoreRegistry
-    from mlflow.tracking._tracking_service.registry import TrackingStoreRegistry
-
-    for store in (SqlAlchemyStore, ModelStore):
-        store._engine_map.clear()
-    for registry in (TrackingStoreRegistry, ModelRegistryStoreRegistry):
-        registry._get_store_with_resolved_uri.cache_clear()
 
 
 def remot(command, **settings):
@@ -76,7 +63,7 @@ def stored_run():
     """The only training of the store, as MLflow gives it."""
     from mlflow import MlflowClient
 
-    client = MlflowClient(STORE)
+    client = MlflowClient(absolute_uri(STORE))
     (run,) = (run for run in all_runs(client) if "remot.evaluation" not in run.data.tags)
     return client, run
 
@@ -109,7 +96,7 @@ def log_table(run, text):
     from mlflow import MlflowClient
 
     for name in ("final_table.txt", "final_table.json"):
-        MlflowClient(STORE).log_text(run.info.run_id, text, name)
+        MlflowClient(absolute_uri(STORE)).log_text(run.info.run_id, text, name)
 
 
 def test_version_and_help(capsys):
@@ -469,6 +456,6 @@ def test_sigterm_of_a_process_saves_and_exits_with_143(workplace):
     step = torch.load(checkpoint, weights_only=True)["global_step"]
     assert step >= 3
     assert f"Stopped after step {step} and saved" in "".join(said)
-    client = MlflowClient(STORE)
+    client = MlflowClient(absolute_uri(STORE))
     (run,) = client.search_runs([client.get_experiment_by_name("ended").experiment_id])
     assert run.info.status == "KILLED"

@@ -93,6 +93,15 @@ def test_malformed_scores_are_named(tmp_path, more):
         read_scores(file)
 
 
+def test_a_prompt_that_was_scored_twice_is_named(tmp_path):
+    """As two commands leave that wrote to one file; it would be trained on twice as often."""
+    file = write(tmp_path / "s.jsonl")
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines, lines[2]]))
+    with pytest.raises(AnnotationError, match="line 8: prompt 1 is that of line 3"):
+        read_scores(file)
+
+
 def test_another_file_is_refused(tmp_path):
     with pytest.raises(AnnotationError, match="remot data score"):
         read_scores(write(tmp_path / "s.jsonl", header={"format": "other"}))

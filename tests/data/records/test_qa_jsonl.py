@@ -49,6 +49,8 @@ def test_names_scenes_and_videos():
         ({"options": ["left", "right"], "answer": "C"}, "'C'"),
         ({"options": ["left", "right"], "answer": "left"}, "'left'"),
         ({"options": ["left"]}, "options"),
+        ({"options": ["left", "right", "left"], "answer": "A"}, "'left' is there twice"),
+        ({"answer": 1e15}, "1e"),
         ({"answer_type": "letter", "answer": "A"}, "no options"),
         ({"answer_type": "colour"}, "colour"),
         ({"answer": [[2, 1]]}, "intervals"),

@@ -82,6 +82,9 @@ def test_malformed_rows(tmp_path):
     file.write_text(json.dumps({"V": {"sentences": ["x"], "timestamps": []}}))
     with pytest.raises(AnnotationError, match="V"):
         CharadesSTA().read(file)
-    file.write_text(json.dumps([{"video": "V", "caption": "x", "timestamp": [1]}]))
+    for times in ([1], [0, 10**400]):
+        file.write_text(json.dumps([{"video": "V", "caption": "x", "timestamp": times}]))
+        with pytest.raises(AnnotationError, match="times"):
+            CharadesSTA().read(file)
     with pytest.raises(AnnotationError, match="times"):
         CharadesSTA().read(file)

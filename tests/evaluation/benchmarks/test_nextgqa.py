@@ -110,9 +110,10 @@ def test_malformed_data(folder):
         csv.writer(file).writerow(row("3", answer="fly"))
     with pytest.raises(AnnotationError, match="fly"):
         NExTGQA().read(folder)
-    (folder / "gsub_test.json").write_text(json.dumps({"100": {"location": {"0": [[3, 1]]}}}))
-    with pytest.raises(AnnotationError, match="location of 0"):
-        NExTGQA().read(folder)
+    for span in ([3, 1], [0, 10**400]):
+        (folder / "gsub_test.json").write_text(json.dumps({"100": {"location": {"0": [span]}}}))
+        with pytest.raises(AnnotationError, match="location of 0"):
+            NExTGQA().read(folder)
     (folder / "gsub_test.json").unlink()
     with pytest.raises(ConfigError, match="gsub_test"):
         NExTGQA().read(folder)

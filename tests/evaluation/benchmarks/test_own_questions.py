@@ -55,9 +55,20 @@ def test_what_a_reply_answers(reply, text):
         ("Right.", "letter", "B"),
         ("Because", "letter", None),
         ("b", "letter", None),
+        ("Ｂ", "letter", "B"),
+        ("（Ｂ）", "letter", "B"),
+        ("Ｒｉｇｈｔ", "letter", "B"),
+        ("A right", "letter", "B"),
+        ("A. right", "letter", "A"),
+        ("A turn", "letter", "A"),
         ("about 1,200 m", "number", 1200.0),
         ("-.5", "number", -0.5),
         ("many", "number", None),
+        ("\u2212３.5 m", "number", -3.5),
+        ("1.5e3", "number", 1500.0),
+        ("2E-1", "number", 0.2),
+        ("10²", "number", 10.0),
+        ("3 each", "number", 3.0),
         ("[(1.0, 2.5), [3, 4]]", "intervals", [(1.0, 2.5), (3.0, 4.0)]),
         ("from 1.0 to 2.5", "intervals", [(1.0, 2.5)]),
         ("never", "intervals", None),
@@ -139,3 +150,9 @@ def test_options_choose_frames_and_the_folder_of_media(file, tmp_path):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"nothing\.jsonl"):
         OwnQuestions().read(tmp_path / "nothing.jsonl")
+
+
+def test_ways_to_write_one_word_are_one():
+    for said in ("cafe\u0301", "Ｃａｆ\u00e9", "\u00a0caf\u00e9.", "\u201ccaf\u00e9\u201d"):
+        assert answer_scores(read_answer(said, "word"), "caf\u00e9", "word")["right"] == 1
+    assert answer_scores("10²", "102", "word")["right"] == 0

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,7 +104,31 @@ def test_other_weights_settings_and_texts_take_no_old_replies(tmp_path):
     one = prompt_of("p0")
     assert reply_key(one, setting) != reply_key(prompt_of("p1"), setting)
     assert reply_key(one, setting) != reply_key(prompt_of("p0", images=(EmbeddedImage("i", b"x"),)), setting)
-    assert reply_key(one, setting) != reply_key(prompt_of("p0", video=VideoSpan(Path("v.mp4"), 4)), setting)
+    video = tmp_path / "v.mp4"
+    video.write_bytes(b"video")
+    assert reply_key(one, setting) != reply_key(prompt_of("p0", video=VideoSpan(video, 4)), setting)
+
+
+def test_other_media_of_the_same_name_take_no_old_replies(tmp_path):
+    """Such as a folder of images that was made anew, or the one of --media that was not the right one."""
+
+    def asked(folder, image, video):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        files = [tmp_path / folder / name for name in ("a.png", "v.mp4")]
+        for file, content in zip(files, (image, video), strict=True):
+            file.write_bytes(content)
+        prompts = [prompt_of("p0", images=(files[0],)), prompt_of("p1", video=VideoSpan(files[1], 4))]
+        return [reply_key(prompt, "settings") for prompt in prompts]
+
+    first = asked("first", b"image", b"video")
+    assert asked("moved", b"image", b"video") == first
+    changed = asked("first", b"IMAGE", b"longer video")
+    assert not set(changed) & set(first)
+
+
+def test_media_that_vanish_are_named(tmp_path):
+    with pytest.raises(DecodeError, match=r"p0.*gone\.png"):
+        reply_key(prompt_of("p0", images=(tmp_path / "gone.png",)), "settings")
 
 
 def test_two_prompts_of_one_id_are_refused(tmp_path):
@@ -121,6 +144,14 @@ def test_lines_that_are_no_replies_are_passed_over(tmp_path, line):
     again = StubResponder(answers)
     assert len(run(tmp_path, again)) == 7
     assert len(again.batches) == 3
+
+
+def test_a_file_of_replies_has_one_store_at_a_time(tmp_path):
+    store = ReplyStore(tmp_path / "replies.jsonl")
+    with pytest.raises(ConfigError, match=r"replies\.jsonl.*another process"):
+        ReplyStore(tmp_path / "replies.jsonl")
+    del store
+    ReplyStore(tmp_path / "replies.jsonl")
 
 
 def test_missing_media_are_named_before_anything_is_asked(tmp_path):

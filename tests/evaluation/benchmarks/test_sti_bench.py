@@ -85,7 +85,9 @@ def test_accuracy_by_row_task_and_scene(tmp_path):
     assert values["scene/indoor"] == 1
 
 
-@pytest.mark.parametrize("change", [{"Answer": "F"}, {"Candidates": "x"}, {"time_end": None}, {"Video": None}])
+@pytest.mark.parametrize(
+    "change", [{"Answer": "F"}, {"Candidates": "x"}, {"time_end": None}, {"time_end": 10**400}, {"Video": None}]
+)
 def test_malformed_rows(tmp_path, change):
     with pytest.raises(AnnotationError, match="line 1"):
         read(tmp_path, ROW | change)

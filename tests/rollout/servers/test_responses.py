@@ -103,14 +103,18 @@ def test_an_empty_text_is_a_completion():
         ([], "the answer"),
         (None, "the answer"),
         ("text", "the answer"),
-        ({}, "gives no list of"),
-        ({"choices": None}, "gives no list of"),
+        ({}, "gives none"),
+        ({"choices": None}, "gives none"),
         ({"choices": []}, "asked for one completion and gives 0"),
         ({"choices": [reply()["choices"][0]] * 2}, "gives 2"),
         ({"choices": ["ab"]}, "a choice"),
         ({"choices": [{"text": "ab", "finish_reason": "stop"}]}, "a message"),
         (reply(["ab"]), "no text"),
         (reply(7), "no text"),
+        (reply([]), "no text"),
+        (reply(0), "no text"),
+        (reply(False), "no text"),
+        ({"error": {"message": "no model m"}}, "none: .*no model m"),
         (reply("a" * 5000), "no text of at most 4 tokens"),
         (reply(reason="content_filter"), "content_filter"),
         (reply(reason=None), "neither stop nor length"),
@@ -124,3 +128,8 @@ def test_what_is_no_completion_is_refused_in_a_sentence(answer, said):
         completion(answer)
     assert len(str(caught.value)) < 200
     json.dumps(str(caught.value))
+
+
+@pytest.mark.parametrize("count", [pytest.param(10**400, id="huge"), -1, True, 3.0, "3", 10**9 + 1])
+def test_a_length_that_no_completion_has_is_unknown(count):
+    assert read_reply(reply() | {"usage": {"completion_tokens": count}}, 4).num_tokens == 0

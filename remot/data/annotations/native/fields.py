@@ -161,7 +161,7 @@ def numbers_or_unknown(where: str, rows: object) -> FloatArray:
         raise AnnotationError(msg)
     known = [[0.0 if number is None else number for number in row] for row in rows]
     numbers = require_numbers(where, known, num_axes=2)
-    numbers[np.array([[number is None for number in row] for row in rows])] = np.nan
+    numbers[np.array([[number is None for number in row] for row in rows], dtype=np.bool_)] = np.nan
     return numbers
 
 

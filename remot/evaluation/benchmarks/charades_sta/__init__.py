@@ -28,6 +28,8 @@ _RANGE = re.compile(r"(\d{1,12}(?:\.\d{0,12})?)\s{0,9}-\s{0,9}(\d{1,12}(?:\.\d{0
 _CLOCK_RANGE = re.compile(r"(\d{1,2}(?::\d{2}){1,2})\s{0,9}-\s{0,9}(\d{1,2}(?::\d{2}){1,2})")
 _CLOCK = re.compile(r"\b\d{1,2}(?::\d{2}){1,2}\b")
 _NUMBER = re.compile(r"\b\d{1,12}(?:\.\d{1,12})?\b")
+#: Latest time that is read; whole numbers of JSON may be too large for any other.
+MAX_SECONDS = 1e9
 _KEYWORDS = ("start", "end", "happen")
 
 
@@ -128,7 +130,7 @@ def _rows(file: Path) -> Iterator[tuple[str, str, str, Interval]]:
 
 def _times(where: str, value: object) -> Interval:
     is_pair = isinstance(value, Sequence) and len(value) == 2 and all(type(one) in (int, float) for one in value)
-    if not is_pair or not 0 <= value[0] <= value[1] < float("inf"):  # type: ignore[index]
+    if not is_pair or not 0 <= value[0] <= value[1] <= MAX_SECONDS:  # type: ignore[index]
         msg = f"{where}: the times {value!r:.60} are no start and end in seconds"
         raise AnnotationError(msg, reason="times")
     return float(value[0]), float(value[1])  # type: ignore[index]

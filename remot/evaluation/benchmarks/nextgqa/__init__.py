@@ -129,7 +129,7 @@ def _spans(where: str, entry: object, qid: str) -> list[Interval]:
         return []
     try:
         spans = [(float(start), float(end)) for start, end in rows]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         msg = f"{where}: the location of {qid} is no list of start and end"
         raise AnnotationError(msg, reason="shape") from error
     if any(not start <= end < float("inf") for start, end in spans):

@@ -227,6 +227,7 @@ FAULTS = [
     ({"effectors": {"a": {"positions": [[0, None], [0, 0, 0]]}}}, "positions: expected lists", "malformed", True),
     ({"effectors": {"a": {"positions": [[0, "x", 0]] * 2}}}, "positions: expected lists", "malformed", True),
     ({"effectors": {"a": {"positions": [[0, None]] * 2}}}, "a positions has shape 2x2", "shape", True),
+    ({"effectors": {"a": {"positions": [[]]}}}, "a positions has shape 1x0", "shape", True),
     (dog(depths_metres=[1]), "dog depths_metres has shape 1", "shape", False),
     (dog(depths_metres=[1, NAN]), "depths_metres: holds NaN", "not finite", False),
     (dog(depths_metres=7), "depths_metres: expected lists", "malformed", True),

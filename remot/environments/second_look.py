@@ -1,0 +1,58 @@
+"""The stretches of a first answer shown again, as a second turn (after VideoChat-R1.5, arXiv 2509.21100)."""
+
+import numpy as np
+
+from remot.environments.base import Environment, Episode, Reply
+from remot.environments.frame_requests import shrunk
+from remot.errors import ConfigError
+from remot.rewards.functional.intervals import merged
+from remot.rewards.parsing.spans import stretches_in
+
+#: Answers give times to two decimals, so a frame is inside a stretch up to half of the last one.
+ROUNDING_SECONDS = 0.005
+
+
+class SecondLook(Environment):
+    """Shows frames of the stretches of time that the first answer names, and asks for another answer.
+
+    For questions whose answers name times, such as those of :class:`remot.data.tasks.TemporalGrounding`; a first answer
+    to any other, or without a stretch inside of the clip, is the last one. In VideoChat-R1.5 the second perception is
+    a prompt of its own, see :class:`remot.evaluation.perception.IterativePerception`; that it follows the first answer
+    in one conversation, so that both are trained, is ours.
+
+    Args:
+        num_frames: Most frames, evenly among the annotated ones in the stretches.
+        max_stretches: An answer that lists more of them is not followed.
+        side_pixels: Frames are shrunk to this longest side.
+    """
+
+    counters = ("looks",)
+
+    def __init__(self, num_frames: int = 8, max_stretches: int = 3, side_pixels: int = 336) -> None:
+        if min(num_frames, max_stretches, side_pixels) < 1:
+            msg = "SecondLook: num_frames, max_stretches and side_pixels are at least 1"
+            raise ConfigError(msg)
+        self.num_frames = num_frames
+        self.max_stretches = max_stretches
+        self.side_pixels = side_pixels
+
+    def respond(self, episode: Episode) -> Reply | None:
+        """The frames, once."""
+        if episode.turns or not episode.question.key_times or episode.clip is None:
+            return None
+        stretches = stretches_in(episode.response, episode.question.key_times, self.max_stretches) or []
+        times = np.asarray(episode.clip.pts_seconds)
+        inside = np.zeros(len(times), dtype=bool)
+        for start, end in merged(stretches):
+            inside |= (times >= start - ROUNDING_SECONDS) & (times <= end + ROUNDING_SECONDS)
+        held = inside.nonzero()[0]
+        count = min(self.num_frames, len(held), episode.images_left)
+        if not count:
+            return None
+        frames = [int(held[place]) for place in np.linspace(0, len(held) - 1, count).round().astype(int)]
+        images = episode.clip.read(frames)
+        if images is None:
+            return None
+        words = ", ".join(f"{times[frame]:.2f}" for frame in frames)
+        text = f"Frames at {words} s. Answer again, in the same form."
+        return Reply(text, [shrunk(image, self.side_pixels) for image in images], {"looks": 1})

@@ -1,0 +1,58 @@
+"""A second look at what the first answer names."""
+
+from dataclasses import replace
+
+import pytest
+
+from remot.environments import Episode, SecondLook
+from remot.errors import ConfigError
+from remot.structures import Turn
+from tests.environments.test_frame_requests import Frames, numbers
+from tests.helpers import make_question
+
+GROUNDED = replace(make_question(), key_times="glue")
+
+
+def reply_to(response, question=GROUNDED, *, turns=(), images_left=16, clip=None, **settings):
+    episode = Episode(question, response, turns, (), clip or Frames(), 1, images_left)
+    return SecondLook(**settings).respond(episode)
+
+
+def test_frames_of_the_stretches_are_shown():
+    """Frames 10 to 14 and 20 to 22; four evenly among the eight are the places 0, 2.33, 4.67, 7."""
+    answer = "<answer>A</answer><glue>[(1.0, 1.4), (2.0, 2.2)]</glue>"
+    assert numbers(reply_to(answer)) == [10, 11, 12, 13, 14, 20, 21, 22]
+    reply = reply_to(answer, num_frames=4)
+    assert numbers(reply) == [10, 12, 20, 22]
+    assert "1.00, 1.20, 2.00, 2.20 s" in reply.text
+    assert reply.counts == {"looks": 1}
+    assert numbers(reply_to(answer, images_left=1)) == [10]
+    thirds = Frames([number / 3 for number in range(13)])
+    assert numbers(reply_to("<glue>[(0.33, 0.66)]</glue>", clip=thirds)) == [1], "0.667 s is written 0.67"
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "<answer>A</answer>",
+        "<glue>[(9.0, 12.0)]</glue>",  # after the clip
+        "<glue>[(1.02, 1.08)]</glue>",  # between two frames
+        "<glue>[(1.0, 1.1), (1.2, 1.3), (2.0, 2.1), (3.0, 3.1)]</glue>",
+        "<glue>" + "[(" * 50_000,
+    ],
+)
+def test_answers_without_a_look(response):
+    assert reply_to(response) is None
+
+
+def test_there_is_one_look_and_only_where_answers_name_times():
+    answer = "<glue>[(1.0, 1.4)]</glue>"
+    assert reply_to(answer, turns=(Turn(answer, "", 5),)) is None
+    assert reply_to(answer, make_question()) is None
+    assert reply_to(answer, images_left=0) is None
+    assert reply_to(answer, clip=Frames(can_read=False)) is None
+
+
+def test_settings_that_cannot_work():
+    with pytest.raises(ConfigError, match="SecondLook"):
+        SecondLook(num_frames=0)
