@@ -269,6 +269,20 @@ def test_workers_that_end_or_stop_are_replaced(root, fault):
     loader._end_workers()
 
 
+def test_a_worker_that_is_killed_during_a_step_is_named_at_the_next_batch(root):
+    """Not in the middle of what the step calls, where a library may take it for a fault of its own."""
+    loader = make_data(root, num_workers=1, num_train_prompts_per_epoch=48).train_dataloader()
+    batches = iter(loader)
+    next(batches)
+    (worker,) = loader._iterator._workers
+    killed(worker)
+    worker.join(5)
+    time.sleep(0.1)  # Python calls the handler of the signal of its end here, in the step
+    with pytest.raises(ResourceError, match="a data worker has ended"):
+        list(batches)
+    row("worker killed during a step", 1, 1)
+
+
 @pytest.mark.usefixtures("quick")
 def test_stopped_workers_end_the_run_in_time_by_default(root):
     data = make_data(root, num_workers=1, max_wait_seconds=1, num_train_prompts_per_epoch=48)

@@ -70,8 +70,7 @@ class AddressLoader(DataLoader[Sample]):
         source: Iterator[PromptBatch] = super().__iter__()
         if self.num_workers > 0:
             atexit.register(_kill_workers, weakref.ref(source))
-            if self.dataset.bad_clips.on_bad_clip == "skip":
-                _without_errors_of_workers()
+            _without_errors_of_workers()
         return source
 
     def _awaited(self, source: Iterator[PromptBatch]) -> PromptBatch:
@@ -172,7 +171,10 @@ def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[threading.
 
 
 def _without_errors_of_workers() -> None:
-    """Let a worker that ends raise only where its batch is waited for, not wherever the main thread is."""
+    """Let a worker that ends raise only where its batch is waited for, not wherever the main thread is.
+
+    Libraries take it for a fault of their own, as transformers does in a chat template.
+    """
     if threading.current_thread() is not threading.main_thread() or not hasattr(signal, "SIGCHLD"):
         return
     handler = signal.getsignal(signal.SIGCHLD)
