@@ -19,6 +19,14 @@ from tests.test_systems import run_fit
 FRAGMENTS = sorted((PROJECT / "configs" / "rewards").glob("*.yaml"))
 pytestmark = pytest.mark.usefixtures("parser_of_one_subcommand")
 every_fragment = pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.stem)
+
+
+def by_speed(*fast):
+    """These in the fast tier, the others in the slow one."""
+    marks = {path: () if path.stem in fast else pytest.mark.slow for path in FRAGMENTS}
+    return pytest.mark.parametrize("path", [pytest.param(path, id=path.stem, marks=marks[path]) for path in FRAGMENTS])
+
+
 #: Parts of the reward that are metrics, and how the input is changed.
 PARTS = {
     "lengths": ({"format", "cosine_length", "repetition"}, None),
@@ -58,13 +66,7 @@ def test_header_states_how_to_launch_and_what_is_ours(path):
     assert path in second
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        pytest.param(path, id=path.stem, marks=() if path.stem in ("motion_o", "t_grpo") else pytest.mark.slow)
-        for path in FRAGMENTS
-    ],
-)
+@by_speed("motion_o", "t_grpo")
 def test_takes_a_step(path, tmp_path):
     """The first command of its header, with short completions: a finite loss, and a metric for each part."""
     settings = SMALL | ({} if path.stem == "t_grpo" else {"model.grpo.num_completions": 2})
@@ -86,7 +88,15 @@ def on_a_recipe(tmp_path_factory):
     return cache(lambda path: run_fit(tmp_path_factory.mktemp("built"), *commands(path)[1]))
 
 
-@every_fragment
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(
+            path, id=path.stem, marks=() if path.stem in ("motion_o", "tempr1", "lengths") else pytest.mark.slow
+        )
+        for path in FRAGMENTS
+    ],
+)
 def test_builds_on_a_recipe_for_real_models(path, on_a_recipe):
     """What the file says is in effect, the rest is the recipe's."""
     cli = on_a_recipe(path)

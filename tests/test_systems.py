@@ -168,7 +168,9 @@ def test_takes_a_step_with_the_overrides(name, fit):
         assert cli.datamodule.describe()
 
 
-@pytest.mark.parametrize("name", ["remot", "video_str"])  # an AlternatingSFTGRPO and a GRPO; the others are as this
+@pytest.mark.parametrize(
+    "name", ["remot", pytest.param("video_str", marks=pytest.mark.slow)]
+)  # an AlternatingSFTGRPO and a GRPO; the others are as this
 def test_learning_takes_all_weights_and_the_policy_of_sft_as_reference(name, built):
     cli = built(name, OVERRIDES.stem, LEARN.stem)
     grpo = cli.model.objectives["GRPO"]
@@ -179,6 +181,7 @@ def test_learning_takes_all_weights_and_the_policy_of_sft_as_reference(name, bui
     assert cli.model.objectives["SFT"].loss_on == "response"
 
 
+@pytest.mark.slow
 def test_without_graphs_the_same_tasks_have_no_graph(built):
     recipe, short = (built("video_str", OVERRIDES.stem, LEARN.stem, *more) for more in ((), (NO_GRAPHS.stem,)))
     tasks = [cli.datamodule.tasks for cli in (recipe, short)]

@@ -62,10 +62,10 @@ def test_a_job_that_is_queued_again_goes_on_in_its_folder(tmp_path, monkeypatch)
             content(4) | {"remot": {"strategy": strategy, "base_model": "tiny"}}, tmp_path / name / "last.ckpt"
         )
         FolderLock(tmp_path / name).release()
-    assert requeued_checkpoint(tmp_path, SOUGHT, {}) is None
+    assert requeued_checkpoint(tmp_path, SOUGHT, dict) is None
     monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
-    assert requeued_checkpoint(tmp_path, SOUGHT, {}) == tmp_path / "a" / "last.ckpt"
+    assert requeued_checkpoint(tmp_path, SOUGHT, dict) == tmp_path / "a" / "last.ckpt"
     (tmp_path / "a" / "last.ckpt").write_bytes(b"")
-    assert requeued_checkpoint(tmp_path, SOUGHT, {}) is None
+    assert requeued_checkpoint(tmp_path, SOUGHT, dict) is None
     monkeypatch.setenv("SLURM_JOB_ID", "72")
-    assert requeued_checkpoint(tmp_path, Sought("GRPO", "tiny"), {}) is None
+    assert requeued_checkpoint(tmp_path, Sought("GRPO", "tiny"), dict) is None

@@ -125,7 +125,14 @@ def test_dapo_is_complete():
     assert not objective.needs_reference
 
 
-@every_fragment
+#: In the fast tier a loss of each kind: the others are prepared and differentiated in parts below.
+FAST = ("dapo", "gspo", "ema_grpo", "visd", "entropy")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=() if path.stem in FAST else pytest.mark.slow) for path in FRAGMENTS],
+)
 def test_takes_two_steps(path, tmp_path):
     """Losses are finite and have a gradient, and adapters move."""
     objective = small(objective_of(path))

@@ -210,7 +210,7 @@ class RemotCLI(LightningCLI):
         _source_of(config).require_found()
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config), _tell)
         if checkpoint is None and self.subcommand == "fit":
-            checkpoint = requeued_checkpoint(runs, _sought(config), self._resolved())
+            checkpoint = requeued_checkpoint(runs, _sought(config), self._resolved)
         config.ckpt_path = None if checkpoint is None else str(checkpoint)
         config.weights_only = True  # a checkpoint is numbers and plain containers; nothing in it is executed
         name = _run_name(config) if self.subcommand == "fit" else f"{self.subcommand}-{_run_name(config)}"

@@ -141,13 +141,13 @@ def sought_of(held: Mapping[str, Any]) -> Sought:
     return Sought(str(facts.get("strategy")), str(facts.get("base_model")))
 
 
-def requeued_checkpoint(runs: Path, sought: Sought, now: Mapping[str, Any]) -> Path | None:
+def requeued_checkpoint(runs: Path, sought: Sought, now: Callable[[], Mapping[str, Any]]) -> Path | None:
     """The newest whole checkpoint of a SLURM job that was queued again, with the same settings; None if there is none.
 
     Args:
         runs: Folder of the experiment's runs.
         sought: Strategy and base model of this run.
-        now: Its resolved configuration.
+        now: Gives its resolved configuration, which takes a while.
     """
     job_id = os.environ.get("SLURM_JOB_ID")
     if job_id is None or os.environ.get("SLURM_RESTART_COUNT", "0") == "0":
@@ -155,7 +155,7 @@ def requeued_checkpoint(runs: Path, sought: Sought, now: Mapping[str, Any]) -> P
     for path in _by_age(path for folder in folders_of_job(runs, job_id) for path in folder.glob("*.ckpt")):
         if is_whole(path):
             held = read_checkpoint(path)
-            if sought_of(held) == sought and not changes_since(held, now):
+            if sought_of(held) == sought and not changes_since(held, now()):
                 return path
     return None
 

@@ -382,7 +382,8 @@ def test_a_run_on_built_prompts(place, seen, tmp_path, monkeypatch, strategy):
     assert list(tmp_path.glob("runs/quickstart/*/last.ckpt"))
 
 
-@pytest.mark.parametrize("strategy", [pytest.param("GRPO", marks=pytest.mark.slow), "SFT"])
+@pytest.mark.slow
+@pytest.mark.parametrize("strategy", ["GRPO", "SFT"])
 def test_a_run_on_a_published_file(seen, tmp_path, monkeypatch, strategy):
     """Its questions are of kinds that the library does not know; metrics are named after their words."""
     from mlflow import MlflowClient

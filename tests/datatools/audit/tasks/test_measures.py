@@ -125,7 +125,7 @@ def test_a_box_of_a_few_pixels_is_not_seen():
 def test_first_hits_lie_between_the_first_sliver_and_the_first_clear_view():
     """Not before a ray of a fine grid of pixels ends on a thing, nor after a fifth of its points is seen."""
     rng, num_clear, num_exact = np.random.default_rng(1), 0, 0
-    for _ in range(6):
+    for _ in range(4):
         things = [random_box(rng, f"thing {letter}", spread=3, level=True) for letter in "abcde"]
         start, yaws = rng.uniform(-1, 1, 3), rng.uniform(0, 360) + np.linspace(0, 200, 12)
         if any((np.abs(one.axes @ (start - one.centre_metres)) < one.size_metres / 2).all() for one in things):
@@ -140,8 +140,8 @@ def test_first_hits_lie_between_the_first_sliver_and_the_first_clear_view():
             assert found <= (int(np.argmax(clear[number])) if clear[number].any() else 12)
             num_clear += bool(clear[number].any())
             num_exact += found == first
-    assert num_clear > 6
-    assert num_exact > 15
+    assert num_clear > 4
+    assert num_exact > 10
 
 
 # -- random scenes -------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_nothing_is_wrong_with_random_rooms():
     tasks = [ObjectCounting(), ObjectSize(), AbsoluteDistance(), RelativeDistance(), AppearanceOrder(num_kinds=3)]
     tasks += [RelativeDirection(one) for one in ("easy", "medium", "hard")]
     rng, num_asked = np.random.default_rng(0), dict.fromkeys((task.name for task in tasks), 0)
-    for seed in range(25):
+    for seed in range(15):
         whole = test_rooms.random_room(rng, 8)
         yaws = rng.uniform(0, 360) + np.linspace(0, 270, 10)
         turning = room(
@@ -172,7 +172,7 @@ def test_nothing_is_wrong_with_random_rooms():
                 if task.serves(clip) and (found := random_faults(task, clip, seed)) is not None:
                     assert found == []
                     num_asked[task.name] += 1
-    assert min(num_asked.values()) > 5, num_asked
+    assert min(num_asked.values()) > 3, num_asked
 
 
 def test_nothing_is_wrong_with_random_tracks(monkeypatch):
