@@ -203,7 +203,17 @@ def test_the_instruct_model_gets_the_cheaper_recipe(build):
 
 
 #: Configurations of stages and lengths: the code that they run is that of the others.
-SAME_CODE = ("1_see", "2_answer", "3_unsure", "4_biased", "3_settle", "game_to_real_grpo", "quickstart_long")
+SAME_CODE = (
+    "1_see",
+    "2_answer",
+    "3_unsure",
+    "4_biased",
+    "3_settle",
+    "2_vary",
+    "game_to_real",
+    "game_to_real_grpo",
+    "quickstart_long",
+)
 
 
 @pytest.mark.parametrize(

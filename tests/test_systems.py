@@ -192,6 +192,7 @@ def test_without_graphs_the_same_tasks_have_no_graph(built):
     assert short.model.objectives["GRPO"].max_new_tokens == short.model.evaluation.max_new_tokens == 336
 
 
+@pytest.mark.slow
 def test_triplets_and_tasks_are_learnt_and_scored_together(fit, tmp_path, capsys):
     """SFT, then GRPO, on triplets and questions about events; the table has letters, and each task's own reward."""
     rewards = {

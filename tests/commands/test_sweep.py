@@ -121,7 +121,10 @@ def test_the_ablations_are_there():
     }
 
 
-@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=() if path.stem == "small" else pytest.mark.slow) for path in SWEEPS],
+)
 def test_committed_sweeps_can_be_run(path, tmp_path, monkeypatch, capsys):
     """Every setting of every cell is one of ``remot fit``; nothing is started."""
     monkeypatch.chdir(tmp_path)

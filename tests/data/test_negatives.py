@@ -124,7 +124,13 @@ def test_every_label_of_every_expert_is_true_under_every_negative(name, clips):
     assert sum(seen.values()) > 200
 
 
-@pytest.mark.parametrize("name", NEGATIVES)
+#: In the fast tier a negative of each kind; every label of each is judged above.
+KINDS = ("retrieval", "mirror", "time_reversal", "shifted_yaw", "similar_frame")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=() if name in KINDS else pytest.mark.slow) for name in NEGATIVES]
+)
 def test_prompts_of_a_dataset_are_true_and_labelled(name, clips):
     """Through the index and the writer, in every format, images as they come out of the loader."""
     _, attributes = NEGATIVES[name]

@@ -47,7 +47,9 @@ def one_policy():
     return talkative(end=4.0)
 
 
-@pytest.mark.parametrize(("kind", "sampling"), [("images", PLAIN), ("images and videos", TRUNCATED)])
+@pytest.mark.parametrize(
+    ("kind", "sampling"), [("images", PLAIN), pytest.param("images and videos", TRUNCATED, marks=pytest.mark.slow)]
+)
 def test_the_defaults_draw_what_a_processor_draws(policy, kind, sampling):
     """Prompts processed and encoded there, prefilled, two steps, a graph of the third, replays."""
     here = roll_out(copy.deepcopy(policy), BATCHES[kind](), sampling)
@@ -59,7 +61,9 @@ def test_the_defaults_draw_what_a_processor_draws(policy, kind, sampling):
         assert gpu.runtime.current is gpu.runtime.main
 
 
-@pytest.mark.parametrize(("kind", "num_completions"), [("plain", 3), ("cuda_graph", 1)])
+@pytest.mark.parametrize(
+    ("kind", "num_completions"), [pytest.param("plain", 3, marks=pytest.mark.slow), ("cuda_graph", 1)]
+)
 def test_rows_leave_and_graphs_are_recorded_anew(one_policy, kind, num_completions, monkeypatch):
     monkeypatch.setattr(GraphDecoder, "LEAST_STEPS", 1)
     monkeypatch.setattr(GraphDecoder, "NUM_WARM_UP", 1)
@@ -71,7 +75,7 @@ def test_rows_leave_and_graphs_are_recorded_anew(one_policy, kind, num_completio
 
 
 @pytest.mark.parametrize("steps", [SharedDecoder, partial(SharedDecoder, is_fixed=True), GraphDecoder])
-@pytest.mark.parametrize("check_every", [4, 64])
+@pytest.mark.parametrize("check_every", [4, pytest.param(64, marks=pytest.mark.slow)])
 def test_the_host_waits_for_a_look_and_for_the_result_only(one_policy, steps, check_every):
     """A look is one read. The result's are two: how much has been drawn, and how long the longest completion is."""
     policy = copy.deepcopy(one_policy)
@@ -115,7 +119,7 @@ def _sends(self):
 BREAKS_A_CAPTURE = {"reads a number": _reads, "sends a number": _sends}
 
 
-@pytest.mark.parametrize("name", BREAKS_A_CAPTURE)
+@pytest.mark.parametrize("name", ["reads a number", pytest.param("sends a number", marks=pytest.mark.slow)])
 def test_what_cannot_be_recorded_is_decoded_plainly(one_policy, name, monkeypatch, caplog):
     """The warning is given once, nothing is recorded again, and work goes on in the queue that it was in."""
     real = SharedDecoder.step
@@ -185,7 +189,9 @@ def test_a_step_that_keeps_something_to_itself_draws_other_tokens(one_policy, mo
     assert there.token_ids.shape != here.token_ids.shape or there.token_ids.tolist() != here.token_ids.tolist()
 
 
-@pytest.mark.parametrize("when", [pytest.param("warm-up", marks=pytest.mark.slow), "capture", "replay"])
+@pytest.mark.parametrize(
+    "when", [pytest.param("warm-up", marks=pytest.mark.slow), "capture", pytest.param("replay", marks=pytest.mark.slow)]
+)
 def test_running_out_of_memory_halves_once_and_changes_nothing(one_policy, when, monkeypatch, caplog):
     here = roll_out(copy.deepcopy(one_policy), make_batch(4))
     calls = []

@@ -59,7 +59,7 @@ def fault_of(folder, door, make, **bounds):
 
 
 #: Those whose files take seconds to make or to read up to the bound.
-SLOW_DOORS = ("sensor-yaml", "replies", "score", "hdf5", "rows-parquet")
+SLOW_DOORS = ("sensor-yaml", "replies", "score", "hdf5", "rows-parquet", "wordings", "judgements")
 
 
 @pytest.mark.parametrize(

@@ -214,6 +214,7 @@ def test_a_kill_between_two_moves_leaves_a_whole_newest_file(saved, monkeypatch,
     assert not list(saved.glob(".*.tmp"))
 
 
+@pytest.mark.slow
 def test_kills_at_any_moment_leave_a_whole_file(tmp_path):
     """A process that saves without end is killed; the newest file is never of an older step than before."""
     path, generator, newest = tmp_path / "run" / "last.ckpt", random.Random(0), 1

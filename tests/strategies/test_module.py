@@ -443,8 +443,8 @@ def is_result(name):
     "arguments",
     [
         {"adaptation": LoRA(rank=2), "scheduler": partial(torch.optim.lr_scheduler.StepLR, step_size=1, gamma=0.7)},
-        {"adaptation": LoRA(rank=2), "family": "qwen2_5_vl"},
-        {"adaptation": FullWeights()},
+        pytest.param({"adaptation": LoRA(rank=2), "family": "qwen2_5_vl"}, marks=pytest.mark.slow),
+        pytest.param({"adaptation": FullWeights()}, marks=pytest.mark.slow),
         {"adaptation": QLoRA(rank=2), "optimizer": partial(bitsandbytes.optim.AdamW8bit, lr=0.01)},
         {"grpo": replace(grpo_objective(), advantages=RunningStdAdvantages()), "strategy": GRPO()},
         {"strategy": SFTThenDPO(sft_steps=1), "dpo": DPOObjective(WrongLetters())},

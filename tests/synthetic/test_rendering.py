@@ -248,7 +248,7 @@ def test_varied_clips_are_a_function_of_seed_and_number():
     assert clip.clip_id == "varied-7-5"
 
 
-@pytest.mark.parametrize("index", [7, 15, 23, 31])
+@pytest.mark.parametrize("index", [7, *(pytest.param(index, marks=pytest.mark.slow) for index in (15, 23, 31))])
 def test_what_stands_in_a_room_moves_against_the_turn_of_a_camera_that_roams(index):
     """Between frames of nearly the same place: to the right moves things to the left."""
     clip, _ = render_varied_clip(3, index)

@@ -44,6 +44,7 @@ def test_names_of_embedded_folders(tmp_path):
     assert embedded_clips_root() != ROOT
 
 
+@pytest.mark.slow
 def test_the_files_are_those_of_the_command(tmp_path):
     """``remot data render --collection tasks --num_clips 90 --seed 0``; videos depend on the codec's version."""
     render_task_clips(tmp_path, 3, 0)

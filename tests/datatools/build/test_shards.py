@@ -51,6 +51,7 @@ def test_merged_shards_are_the_unsharded_build(root, tmp_path, num_shards, num_p
     assert merged == manifest
 
 
+@pytest.mark.slow
 def test_with_transforms_masks_and_several_splits(tmp_path):
     rich = varied_root(tmp_path / "clips")
     settings = {"val_fraction": 0.0, "test_fraction": 0.3, **VARIED}

@@ -135,7 +135,13 @@ def test_the_way_of_a_family(family, caplog):
     assert all(family in line for line in said)
 
 
-@pytest.mark.parametrize("kind", [make_lora_policy, full_with_vision], ids=["lora", "full with vision"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        pytest.param(make_lora_policy, id="lora"),
+        pytest.param(full_with_vision, id="full with vision", marks=pytest.mark.slow),
+    ],
+)
 def test_a_pass_equals_one_row_at_a_time(family, kind):
     """Log-probabilities and the gradient of every trainable parameter."""
     policy, batch = make(family, kind), make_batch(2)
