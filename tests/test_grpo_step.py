@@ -48,6 +48,7 @@ def benchmark(monkeypatch):
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Lightning's, about loaders
+@pytest.mark.slow
 def test_one_vision_pass_and_one_preprocessing_run(benchmark, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     benchmark.main(SMALL)

@@ -138,6 +138,7 @@ def isolated():
     reward.close()
 
 
+@pytest.mark.slow
 def test_isolated_it_gives_the_same(isolated):
     for num_tokens in (None, [1, 2, 3]):
         one = scored_by(isolated, COMPLETIONS, QUESTIONS, num_tokens)

@@ -478,6 +478,7 @@ def test_config_is_saved_beside_other_logs(tmp_path):
     assert yaml.safe_load((tmp_path / "csv" / "version_0" / "config.yaml").read_text())["model"] == {"text": "t"}
 
 
+@pytest.mark.slow
 def test_compare_is_quiet(store):
     """MLflow's and alembic's INFO lines stay away from both streams."""
     code = f"from remot.tracking import compare_command; compare_command({EXPERIMENT!r}, {store!r}, 'json', None)"

@@ -260,6 +260,7 @@ def test_answers_agree_with_other_ways_to_them():
     assert min(counts.values()) > 20
 
 
+@pytest.mark.slow
 def test_answers_about_the_embedded_rooms_agree():
     clips = [clip for clip in NativeReader().read(clips_root("embedded/tasks")) if clip.layout]
     counts = Counter(

@@ -81,6 +81,7 @@ def test_varied_prompts_are_those_of_training(rich, tmp_path, binary):
     }
 
 
+@pytest.mark.slow
 def test_the_size_of_the_portions_changes_nothing(rich, tmp_path, monkeypatch):
     first, manifest = built(rich, tmp_path / "a", 60, **VARIED)
     monkeypatch.setattr(remot.datatools.build.prompts, "AT_ONCE", 7)

@@ -122,6 +122,7 @@ def test_a_box_of_a_few_pixels_is_not_seen():
     assert_close(seen_bounds(thing, camera, (0,), 22.5).most, [[0]])
 
 
+@pytest.mark.slow
 def test_first_hits_lie_between_the_first_sliver_and_the_first_clear_view():
     """Not before a ray of a fine grid of pixels ends on a thing, nor after a fifth of its points is seen."""
     rng, num_clear, num_exact = np.random.default_rng(1), 0, 0
