@@ -107,6 +107,7 @@ def test_a_map_that_does_not_exist_is_refused(motion, tmp_path):
     assert not (tmp_path / "new").exists()
 
 
+@pytest.mark.slow
 def test_recordings_are_written_by_a_process_of_their_own_and_its_errors_come_back(tmp_path):
     good = sample_recording()
     files = list(common.write_recordings([good], tmp_path, source="test", licence="CC0-1.0"))

@@ -65,7 +65,8 @@ def test_plain_prompts_are_those_of_training(root, tmp_path):
     assert {name for prompt in prompts for name in prompt.images} == images_of(folder)
 
 
-@pytest.mark.parametrize("binary", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("binary", [False, True])
 def test_varied_prompts_are_those_of_training(rich, tmp_path, binary):
     """With every negative, format and expert; transforms, masks and prompts of two images among them."""
     folder, manifest = built(rich, tmp_path / "out", 120, binary=binary, val_fraction=0.0, test_fraction=0.3, **VARIED)

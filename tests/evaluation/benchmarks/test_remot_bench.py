@@ -301,6 +301,7 @@ def test_numbers_alone_name_no_scene():
     assert names_of_sources(["a/7", "a/abc.mp4", "", "Kitchen"]) == {"a/7", "a/abc", "kitchen"}
 
 
+@pytest.mark.slow
 def test_the_benchmark_needs_no_lightning():
     """Importing it takes seconds, and ``remot evaluate`` has no use for it."""
     report = "import sys, remot.evaluation.benchmarks.remot_bench; print({'lightning', 'mlflow'} & set(sys.modules))"
