@@ -121,13 +121,15 @@ HUGE = {
 
 @each
 def test_time_is_bounded_by_the_length(name):
-    """At most 10 ms a kilobyte, measured on a busy machine, so with 10 kilobytes for nothing."""
+    """At most 10 ms a kilobyte, measured on a busy machine, so with 10 kilobytes for nothing and two more tries."""
     for kind, text in HUGE.items():
-        started = time.process_time()
-        (total,) = totals(SAMPLES[name].reward, text)
-        seconds = time.process_time() - started
+        limit, tries = 0.010 * (10 + len(text) / 1024), []
+        while not tries or (min(tries) >= limit and len(tries) < 3):
+            started = time.thread_time()
+            (total,) = totals(SAMPLES[name].reward, text)
+            tries.append(time.thread_time() - started)
         assert -20 < total < 20, kind
-        assert seconds < 0.010 * (10 + len(text) / 1024), kind
+        assert min(tries) < limit, kind
 
 
 FOUR_MEGABYTES = 4 * MEGABYTE
