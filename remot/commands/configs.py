@@ -47,7 +47,7 @@ def _nearest_recipe(name: str, folder: Path) -> str:
     """The recipe most like ``name``, with its folder or without; "" if none is near."""
     # of equal names that of the top folder counts
     recipes = sorted(folder.rglob("*.yaml"), key=lambda file: -len(file.parts))
-    names = {name: file.relative_to(folder).as_posix() for file in recipes for name in (file.name, file.stem)}
+    names = {short: file.relative_to(folder).as_posix() for file in recipes for short in (file.name, file.stem)}
     names |= {recipe: recipe for recipe in names.values()}
     close = difflib.get_close_matches(name[:MAX_NAME].removeprefix("configs/"), names, n=1)
     return names[close[0]] if close else ""

@@ -15,7 +15,7 @@ from remot.errors import ConfigError
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-SQLITE = "sqlite:///"
+_SQLITE = "sqlite:///"
 #: MLflow's own settings, unless the environment has others. It would wait 120 s for an answer, and try eight times.
 _TIMEOUT, _RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _ENVIRONMENT = {
@@ -52,8 +52,8 @@ def quiet_mlflow() -> None:
 
 def local_path(tracking_uri: str) -> Path | None:
     """File or folder of a store on this machine, None for a server or a database elsewhere."""
-    if tracking_uri.startswith(SQLITE):
-        path = tracking_uri.removeprefix(SQLITE).partition("?")[0]
+    if tracking_uri.startswith(_SQLITE):
+        path = tracking_uri.removeprefix(_SQLITE).partition("?")[0]
         return Path(path) if path else None
     return None if "://" in tracking_uri else Path(tracking_uri.removeprefix("file:"))
 
@@ -64,7 +64,7 @@ def absolute_uri(tracking_uri: str) -> str:
     if path is None or path.is_absolute():
         return tracking_uri
     _, question_mark, options = tracking_uri.partition("?")
-    scheme = SQLITE if tracking_uri.startswith(SQLITE) else ""
+    scheme = _SQLITE if tracking_uri.startswith(_SQLITE) else ""
     return f"{scheme}{path.absolute()}{question_mark}{options}"
 
 
@@ -90,7 +90,7 @@ def require_writable(tracking_uri: str, experiment: str, run_id: str | None = No
     if is_remote(tracking_uri):
         hint = ", begin anyway: --offline, or go on without MLflow: --trainer.logger false"
         stages = _ask(tracking_uri, lambda client: _stages(client, experiment, run_id), hint)
-    elif tracking_uri.startswith(SQLITE):
+    elif tracking_uri.startswith(_SQLITE):
         stages = _stages_in_file(local_path(tracking_uri) or Path(), experiment, run_id)
     else:
         return
@@ -229,7 +229,7 @@ def require_store(tracking_uri: str) -> None:
         ConfigError: If so, or if ``tracking_uri`` is a bare path to a file.
     """
     hint = "run `remot fit` first or pass --tracking_uri"
-    if tracking_uri.startswith(SQLITE):
+    if tracking_uri.startswith(_SQLITE):
         path = local_path(tracking_uri) or Path()
         if not path.is_file():
             msg = f"there is no MLflow file {path} (tracking_uri {tracking_uri}); {hint}"
@@ -240,7 +240,7 @@ def require_store(tracking_uri: str) -> None:
     elif "://" not in tracking_uri:
         path = Path(tracking_uri.removeprefix("file:"))
         if path.is_file():
-            msg = f"{tracking_uri} is a file; an SQLite store is written {SQLITE}{path}"
+            msg = f"{tracking_uri} is a file; an SQLite store is written {_SQLITE}{path}"
             raise ConfigError(msg)
         if not path.is_dir():
             msg = f"there is no MLflow folder {path}; {hint}"
