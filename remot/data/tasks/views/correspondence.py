@@ -128,7 +128,7 @@ class PointCorrespondence(ViewTask):
         for name in (one for one in boxes if scene.clear(one)[shown]):
             place = (boxes[name][:2] + boxes[name][2:]) / 2
             over = [one for one, box in boxes.items() if one != name and _holds(box, place)]
-            if True or all(depths.get(name, np.inf) < depths.get(one, -np.inf) for one in over):
+            if all(depths.get(name, np.inf) < depths.get(one, -np.inf) for one in over):
                 found[name] = (float(place[0]), float(place[1]))
         return found
 

@@ -94,6 +94,9 @@ def _wrong_things(
     """Whether the chosen point alone is in the middle of a box whose middle the first image shows."""
     meant = _things_at(asked, asked.frames[0], point)
     same = [colour for colour, at in options.items() if meant & _things_at(asked, asked.frames[1], at)]
+    marked = [(asked.frames[0], point), *((asked.frames[1], at) for at in options.values())]
+    if not all(_is_in_front(asked, frame, at) for frame, at in marked):
+        yield "a point lies on a thing that another one may hide"
     if same != [right]:
         yield f"the point lies on {', '.join(sorted(meant))!r:.60}, which has {', '.join(same)!r}, not {right!r}"
 
@@ -102,6 +105,18 @@ def _things_at(asked: AskedPrompt, frame: int, point: FloatArray) -> set[str]:
     """Things whose boxes in a frame have their middle at a point; discs are drawn to whole pixels."""
     boxes = {name: track.boxes_xyxy[frame].reshape(2, 2) for name, track in asked.clip.objects.items()}
     return {name for name, box in boxes.items() if math.dist(box.mean(axis=0), point) <= _PIXELS}
+
+
+def _is_in_front(asked: AskedPrompt, frame: int, point: FloatArray) -> bool:
+    """Whether a thing in the middle of whose box a point lies is known to be nearer than all others around it."""
+    things, marked = TrackedObjects(asked), _things_at(asked, frame, point)
+    boxes = {name: track.boxes_xyxy[frame] for name, track in asked.clip.objects.items()}
+    around = {
+        name for name, box in boxes.items() if (box[:2] < point - _PIXELS).all() and (box[2:] > point + _PIXELS).all()
+    }
+    ends = {name: _depth(things, name, frame) for name in marked | around}
+    clear = {name for name in around if things.is_clear(name, frame)}
+    return any(all(other in clear and ends[name] < ends[other] for other in around - {name}) for name in marked & clear)
 
 
 def _wrong_surfaces(
