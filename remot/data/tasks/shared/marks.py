@@ -24,6 +24,9 @@ COLOURS: Mapping[str, tuple[int, int, int]] = {
     "white": (255, 255, 255),
 }
 
+#: Width of the rim around marks.
+RIM_PIXELS = 1
+
 
 def line_pixels(height: int) -> int:
     """How thick lines are in an image of that height."""
@@ -69,9 +72,7 @@ class OutlineMark(Mark):
     def pixels(self, image: Tensor) -> Tensor:
         """See :meth:`Mark.pixels`."""
         inside = draw_mask(self.track, self.frame, image)[0] > 0
-        line = line_pixels(image.shape[-2])
-        grown = max_pool2d(inside[None].float(), 2 * line + 1, stride=1, padding=line)[0] > 0
-        return grown & ~inside
+        return grown(inside, line_pixels(image.shape[-2])) & ~inside
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,13 +91,21 @@ class PointMark(Mark):
 
 @dataclass(frozen=True, eq=False)
 class Marks(ImageEdit):
-    """Draws marks in an image, later ones over earlier ones."""
+    """Draws marks in an image, later ones over earlier ones, all with a black rim that parts them from their like."""
 
     marks: tuple[Mark, ...]
 
     def __call__(self, image: Tensor) -> Tensor:
         """The image with the marks."""
-        drawn = image.clone()
-        for mark in self.marks:
-            drawn[:, mark.pixels(image)] = torch.tensor(COLOURS[mark.colour], dtype=torch.uint8)[:, None]
+        drawn, covered = image.clone(), [mark.pixels(image) for mark in self.marks]
+        for pixels in covered:
+            drawn[:, grown(pixels, RIM_PIXELS)] = 0
+        for mark, pixels in zip(self.marks, covered, strict=True):
+            drawn[:, pixels] = torch.tensor(COLOURS[mark.colour], dtype=torch.uint8)[:, None]
         return drawn
+
+
+def grown(pixels: Tensor, distance: int) -> Tensor:
+    """Pixels [H, W] and all within a square around them, ``distance`` pixels to each side."""
+    size = 2 * distance + 1
+    return max_pool2d(pixels[None].float(), size, stride=1, padding=distance)[0] > 0
