@@ -1,12 +1,15 @@
 """Which way did the camera go from one view to another?"""
 
+import copy
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 
 from remot.data.experts.camera import relative_rotations, rotation_degrees
+from remot.data.tasks.base import Survey, TaskIndex, UniformIndex
 from remot.data.tasks.shared.candidates import Refusal
 from remot.data.tasks.tracks.moving import way_in_words
 from remot.data.tasks.tracks.scene import TrackScene
@@ -14,6 +17,8 @@ from remot.data.tasks.views.base import ViewCandidate, ViewTask, view_pairs
 from remot.errors import ConfigError
 from remot.structures import Clip
 
+#: Frames of a clip between which ways are looked for.
+MAX_SURVEYED = 48
 #: Ways of the camera: to its right and along its view.
 WAYS = {"left": (-1.0, 0.0), "right": (1.0, 0.0), "forward": (0.0, 1.0), "backward": (0.0, -1.0)}
 
@@ -22,7 +27,8 @@ class CameraMovement(ViewTask):
     """Did the camera go left, right, forward or backward from the first view to the second, in the first one's axes?
 
     OpenSpatial's camera movement, with its least way; it shows the first and the last view of a scene, however far the
-    camera has turned, and asks about ways on the border of two answers.
+    camera has turned, and asks about ways on the border of two answers. Only ways that some clip of the split has are
+    offered: an option that is never right gives the others away.
 
     Args:
         min_metres: Smallest way that is asked about; published.
@@ -58,6 +64,22 @@ class CameraMovement(ViewTask):
         places = clip.camera.camera_to_world[:, :3, 3]
         return bool(np.linalg.norm(np.ptp(places, axis=0)) >= self.min_metres)
 
+    def survey(self, clip: Clip) -> Survey | None:
+        """The answers that a clip has between some of its frames; None if there are none."""
+        if clip.media is None or not self.serves(clip):
+            return None
+        frames = np.linspace(0, clip.num_frames - 1, min(MAX_SURVEYED, clip.num_frames)).round().astype(int)
+        scene = replace(self.scene(clip), frames=tuple(int(frame) for frame in frames))
+        found = self.candidates(scene, np.random.default_rng(0))
+        ways = {one.right for one in found if isinstance(one, ViewCandidate)}
+        return tuple((way,) for way in WAYS if way in ways) or None
+
+    def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
+        """As for any task, with the answers that the clips of the split have."""
+        task, ways = copy.copy(self), {way for survey in surveys for (way,) in survey or ()}
+        task.answers = tuple(way for way in WAYS if way in ways)
+        return UniformIndex(task, clips, surveys, split)
+
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[ViewCandidate | Refusal]:  # noqa: ARG002
         """One for each two drawn frames."""
         camera = scene.clip.camera
@@ -76,5 +98,7 @@ class CameraMovement(ViewTask):
                 yield Refusal("hardly moves")
             elif said is None or abs(down) > level * math.tan(math.radians(45 - self.margin_degrees)):
                 yield Refusal("between two directions")
+            elif said not in self.answers or len(self.answers) < 2:
+                yield Refusal("no clip of the split has a second answer")
             else:
                 yield ViewCandidate({}, said, self.other_answers(said), said, shown=pair)

@@ -56,8 +56,8 @@ def check_camera_movement(asked: AskedPrompt) -> Iterator[str]:
     quarters = round(math.degrees(cmath.phase(way)) / 90)
     should = ("forward", "left", "backward", "right")[quarters % 4]
     askew = abs(math.degrees(cmath.phase(way)) - 90 * quarters)
-    if set(asked.options().values()) != {"forward", "left", "backward", "right"}:
-        yield "the options are not forward, backward, left and right"
+    if not set(asked.options().values()) <= {"forward", "left", "backward", "right"}:
+        yield "an option is none of forward, backward, left and right"
     elif asked.chosen() != should:
         yield f"the camera is said to go {asked.chosen()}, should be {should} ({way:.2f} m)"
     rise = math.degrees(math.atan2(abs(down), abs(way)))

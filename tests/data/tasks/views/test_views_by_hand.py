@@ -1,11 +1,14 @@
 """Questions about one image or two views, by hand on plans drawn from above."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 
 from remot.data.media import write_video
 from remot.data.tasks import CameraMovement, DepthOrder, PointCorrespondence
+from remot.data.tasks.base import PromptSeed
 from remot.data.tasks.shared.marks import COLOURS, BoxMark, Marks, OutlineMark, PointMark
 from remot.data.tasks.views.base import ViewCandidate
 from remot.errors import ConfigError
@@ -107,6 +110,20 @@ def test_ways_are_those_along_the_first_view(media):
     clip = clip_of(media, poses=[pose((0, 0, 1), 0), pose((0, 0.5, 1), 50)])
     assert [one.right for one in candidates(CameraMovement(), clip)] == ["left"]
     assert reasons(CameraMovement(max_turn_degrees=40), clip) == {"turns too far": 1}
+
+
+def test_only_ways_that_the_split_has_are_offered(media):
+    ahead, aside = (clip_of(media, poses=[HERE, pose(place, 90)]) for place in ((0, 0.5, 1), (0.5, 0, 1)))
+    task = CameraMovement()
+    assert task.survey(ahead) == (("forward",),)
+    for clips, wanted in (([ahead, aside], {"forward", "right"}), ([aside, aside], set())):
+        index = task.index(clips, [task.survey(clip) for clip in clips], "train")
+        if not wanted:
+            with pytest.raises(ConfigError, match="camera_movement"):
+                index.plan(PromptSeed(0, "train", 0))
+            continue
+        texts = [index.plan(PromptSeed(0, "train", address))[1].text for address in range(8)]
+        assert {option for text in texts for option in re.findall(r"^[A-D]. (.*)$", text, re.MULTILINE)} == wanted
 
 
 def test_unknown_units_and_resting_cameras_are_not_asked_about(media):
