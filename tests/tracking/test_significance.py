@@ -209,7 +209,8 @@ def test_a_folder_of_runs_stands_for_those_in_it(tmp_path):
         evaluation_folder(tmp_path / name, BASE)
     (tmp_path / "log.txt").write_text("of a sweep")
     found = chosen_runs(None, "sqlite:///absent.db", [str(tmp_path)])
-    assert found == chosen_runs(None, "sqlite:///absent.db", [str(tmp_path / "a"), str(tmp_path / "b")])
+    each = chosen_runs(None, "sqlite:///absent.db", [str(tmp_path / "a"), str(tmp_path / "b")])
+    assert [(run.name, run.run_id) for run in found] == [(run.name, run.run_id) for run in each]
     assert len(found) == 2
 
 
