@@ -113,8 +113,11 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
     def accepted(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
-            can_ask = isinstance(one, Refusal) or not any(map(scene.is_pointed_out, one.tracks))
-            if can_ask or _pointing_frames(self.prompt_scene(scene, one), one):
+            if (
+                isinstance(one, Refusal)
+                or not any(map(scene.is_pointed_out, one.tracks))
+                or _pointing_frames(self.prompt_scene(scene, one), one)
+            ):
                 yield one
             else:
                 yield Refusal("never clearly seen together, or not distinguished by a box")

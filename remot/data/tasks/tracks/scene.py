@@ -56,7 +56,7 @@ class TrackScene:
 
     def box(self, name: str, shown: int) -> FloatArray:
         """Box [4] in pixels of a track in a shown frame."""
-        return self.clip.objects[name].boxes_xyxy[self.frames[shown]]
+        return np.asarray(self.clip.objects[name].boxes_xyxy[self.frames[shown]])
 
     def seconds(self, shown: int) -> str:
         """Time of a shown frame as prompts write it."""

@@ -75,9 +75,9 @@ class CameraMovement(ViewTask):
         return tuple((way,) for way in WAYS if way in ways) or None
 
     def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
-        """As for any task, with the answers that the clips of the split have."""
+        """As for any task, with the answers that surveys found in the clips of the split; all if they found none."""
         task, ways = copy.copy(self), {way for survey in surveys for (way,) in survey or ()}
-        task.answers = tuple(way for way in WAYS if way in ways)
+        task.answers = tuple(way for way in WAYS if way in ways) or self.answers
         return UniformIndex(task, clips, surveys, split)
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[ViewCandidate | Refusal]:  # noqa: ARG002

@@ -18,6 +18,8 @@ from remot.structures import Clip, Point
 
 #: Landmarks of a pair of views that are tried as the point of the first view.
 MAX_POINTS = 4
+#: Smallest cosine between a line of sight and the normal of the face that it meets.
+MIN_FACING = 0.3
 #: A landmark's name, which is the same in all views, and its place in pixels.
 Landmarks = Mapping[str, Point]
 
@@ -71,8 +73,8 @@ class PointCorrespondence(ViewTask):
         if clip.num_frames < 2 or clip.media is None:
             return False
         if self.points == "things":
-            return sum(visible(clip, name).sum() > 1 for name in clip.objects) >= 2
-        return bool(clip.layout) and clip.camera is not None and clip.camera.intrinsics is not None
+            return sum(int(visible(clip, name).sum()) > 1 for name in clip.objects) >= 2
+        return len(clip.layout) > 0 and clip.camera is not None and clip.camera.intrinsics is not None
 
     def candidates(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[ViewCandidate | Refusal]:
         """For each two drawn frames a few landmarks of both."""
@@ -104,8 +106,8 @@ class PointCorrespondence(ViewTask):
         asked, right, *wrong = colours
         options = tuple(PointMark(colour, landmarks[1][one]) for colour, one in zip(colours[1:], chosen, strict=True))
         marks = ((PointMark(asked, landmarks[0][name]),), options)
-        places = {"colour": asked, "what": "thing" if self.points == "things" else "place"}
-        return ViewCandidate(places, right, tuple(wrong), shown=shown, marks=marks)
+        words = {"colour": asked, "what": "thing" if self.points == "things" else "place"}
+        return ViewCandidate(words, right, tuple(wrong), shown=shown, marks=marks)
 
     def _are_apart(self, scene: TrackScene, place: Point, others: list[Point]) -> bool:
         diagonal = float(np.hypot(*image_size(scene.clip)))
@@ -133,7 +135,10 @@ class PointCorrespondence(ViewTask):
         return found
 
     def _surfaces(self, scene: TrackScene, shown: int) -> Landmarks:
-        """Points inside the faces of all boxes that no box hides, of boxes that are large enough in the image."""
+        """Points inside the faces of all boxes that no box hides, of boxes that are large enough in the image.
+
+        Faces that are seen too flatly are left out: a pixel covers too much of them.
+        """
         clip = scene.clip
         assert clip.camera is not None
         assert clip.camera.intrinsics is not None
@@ -141,7 +146,12 @@ class PointCorrespondence(ViewTask):
         for number, box in enumerate(clip.layout):
             points = surface_points(box, num_per_side=5)
             pixels = image_points(points, pose, clip.camera.intrinsics)
-            is_face = (np.abs((points - box.centre_metres) @ box.axes.T) < 0.499 * box.size_metres).sum(axis=1) == 2
+            on_side = np.abs((points - box.centre_metres) @ box.axes.T) > 0.499 * box.size_metres  # [R, 3]
+            sight = points - pose[:3, 3]
+            facing = np.abs(sight @ box.axes.T) / np.linalg.norm(
+                sight, axis=1, keepdims=True
+            )  # cosines with the normals
+            is_face = (on_side.sum(axis=1) == 1) & ((facing * on_side).max(axis=1) >= MIN_FACING)
             spread = np.ptp(pixels[:, :2], axis=0)  # NaN where a part of it lies behind the camera
             if not spread.min() >= self.min_pixels:
                 continue

@@ -19,7 +19,7 @@ def drawn_places(asked: AskedPrompt, shown: int) -> dict[str, FloatArray]:
     for colour, levels in COLOURS.items():
         rows, columns = np.nonzero(changed & (image == np.array(levels)[:, None, None]).all(axis=0))
         if len(rows):
-            found[colour] = np.column_stack([columns, rows]) + 0.5
+            found[colour] = np.column_stack([columns, rows]).astype(np.float64) + 0.5
     return found
 
 

@@ -172,6 +172,17 @@ def test_points_on_surfaces_are_where_both_cameras_see_them(media):
         assert right == pytest.approx((100 + 100 * (east - 1.5) / 3.0, 75 + 100 * (1 - up) / 3.0))
 
 
+def test_points_on_faces_that_are_seen_flatly_are_not_asked_about(media):
+    """The cube's top is 0.1 m below the cameras, 3.5 m and more away; its southern side has points up to 0.65 m."""
+    low = box("cube", (0, 4, 0.4))
+    task = PointCorrespondence(points="surfaces", min_distance=0.01, min_border=0)
+    clip = clip_of(media, poses=[HERE, pose((0.3, 0, 1), 90)], layout=(low,))
+    heights = [
+        1 - (mark.place[1] - 75) * 3.5 / 100 for one in candidates(task, clip) for marks in one.marks for mark in marks
+    ]
+    assert max(heights) == pytest.approx(0.65)
+
+
 def test_points_and_boxes_are_drawn_where_they_are():
     image = torch.full((3, 100, 120), 50, dtype=torch.uint8)
     shown = Marks((BoxMark("red", (10.0, 20.0, 50.0, 60.0)), PointMark("blue", (100.0, 50.0))))(image)
