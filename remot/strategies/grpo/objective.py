@@ -20,12 +20,14 @@ from remot.losses import (
 from remot.models.policy import VLMPolicy
 from remot.rewards import IsolatedReward, ReMoTReward, Reward
 from remot.rollout.sampling import SamplingSettings
-from remot.rollout.servers.base import ExternalEngine
+from remot.rollout.servers.base import EngineRollouts, ExternalEngine
+from remot.rollout.sources import PolicyRollouts, RolloutSource
+from remot.rollout.turns import ConversationRollouts
 from remot.strategies.counterfactuals.base import Counterfactual
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.grpo.step import StepSettings, prepare_step
 from remot.strategies.grpo.teacher import PrivilegedTeacher
-from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress
+from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress, require_whole_weights
 from remot.structures import PromptBatch
 
 
@@ -112,6 +114,13 @@ class GRPOObjective(Objective):
         return IsolatedReward(reward, self.reward_seconds) if self.isolate else reward
 
     @cached_property
+    def rollouts(self) -> RolloutSource:
+        """Where completions come from."""
+        if self.turns is not None:
+            return ConversationRollouts(self.turns)
+        return PolicyRollouts() if self.engine is None else EngineRollouts(self.engine)
+
+    @cached_property
     def criterion(self) -> PolicyLoss:
         """The loss to minimise."""
         return self.loss if self.loss is not None else GRPOLoss()
@@ -159,13 +168,15 @@ class GRPOObjective(Objective):
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Sample, score and compare; see :func:`remot.strategies.grpo.step.prepare_step`."""
+        if self.turns is not None:
+            require_whole_weights(policy, "grpo.turns")
         settings = StepSettings(
             num_completions=self.num_completions,
             max_new_tokens=self.max_new_tokens,
             sampling=self.sampling,
             reward=self.scorer,
+            rollouts=self.rollouts,
             counterfactuals=self.counterfactuals,
-            external=self.engine,
             comparison=self.comparison,
             criterion=self.criterion,
             correction=self.importance,
@@ -173,7 +184,6 @@ class GRPOObjective(Objective):
             dynamic_sampling=self.dynamic_sampling,
             mask_truncated=self.mask_truncated,
             teacher=self.teacher,
-            turns=self.turns,
             num_updates=self.updates_per_rollout,
         )
         return prepare_step(settings, policy, batch, address, micro_batch_prompts)

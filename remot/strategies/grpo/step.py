@@ -21,7 +21,6 @@ import torch
 from torch import Tensor
 
 from remot.distributed import is_distributed, mean_over_processes
-from remot.environments import TurnSettings
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
@@ -41,10 +40,8 @@ from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rewards.base import require_applicable, scored_by
-from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
-from remot.rollout.servers.base import ExternalEngine, external_rollout
-from remot.rollout.turns import Conversations, converse, with_instructions
+from remot.rollout.sources import PolicyRollouts, RolloutSource, SampledPrompts
 from remot.strategies.counterfactuals.base import Counterfactual, questions_with_counterfactuals
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
@@ -73,7 +70,7 @@ class StepSettings:
     reward: Reward
     #: Changes the input for rewards that compare completions with those for the changed input.
     counterfactuals: Counterfactual | None = None
-    external: ExternalEngine | None = None  # another engine that samples; None for the policy itself
+    rollouts: RolloutSource = field(default_factory=PolicyRollouts)  # where completions come from
     comparison: Advantages = field(default_factory=GroupAdvantages)
     criterion: PolicyLoss = field(default_factory=GRPOLoss)
     correction: ImportanceCorrection | None = None  # weights for completions of another engine; None for none
@@ -81,7 +78,6 @@ class StepSettings:
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
     teacher: PrivilegedTeacher | None = None  # weighs tokens; None weighs those of a completion alike
-    turns: TurnSettings | None = None  # an environment that replies to completions; None for completions of one turn
     num_updates: int = 1  # optimizer updates made from one rollout
 
 
@@ -98,8 +94,7 @@ def prepare_step(
         ConfigError: If other prompts are to be sampled and the data module has no ``redraw``.
         RewardError: If the reward returns something else than one number for each completion, or NaN for all.
     """
-    if settings.external is not None:
-        settings.external.sync_weights(policy, address.step)
+    settings.rollouts.synchronise(policy, address.step)
     with policy.gathered():
         first, scores = sample_groups(policy, batch, address, settings)
         require_applicable(settings.reward, first.rewards)
@@ -110,8 +105,7 @@ def prepare_step(
     # Advantages [K, G] of the K groups that are kept.
     tasks = [task_of(question) for question, kept in zip(groups.questions, is_kept.tolist(), strict=True) if kept]
     compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights, tasks)
-    num_columns = groups.encoded.prompts.input_ids.shape[1]
-    num_columns += 0 if groups.conversations is None else groups.conversations.num_prompt_columns
+    num_columns = groups.encoded.prompts.input_ids.shape[1] + groups.conversations.num_prompt_columns
     num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
     shape = (num_prompts, num_columns, num_completions, num_tokens)
     size = planned_micro_batch(policy, micro_batch_prompts, shape)
@@ -142,7 +136,8 @@ def sample_groups(
         The groups, and the scores of all completions in one list.
     """
     started = time.perf_counter()
-    encoded, rollout, conversations = sample(policy, batch, address, settings)
+    sampled = sample(policy, batch, address, settings)
+    rollout = sampled.rollout
     seconds = time.perf_counter() - started
     questions: Sequence[Question] = batch.questions
     if settings.counterfactuals is not None:
@@ -151,17 +146,17 @@ def sample_groups(
         )
     counterfactual_seconds = time.perf_counter() - started - seconds
     # All P·G completions in one list, group after group.
-    answers = rollout.texts if conversations is None else conversations.answers
-    texts = [text for group in answers for text in group]
+    texts = [text for group in sampled.conversations.answers for text in group]
     repeated = [question for question in questions for _ in range(settings.num_completions)]
-    repeated = repeated if conversations is None else conversations.questions(repeated)
-    scores = scored_by(settings.reward, texts, repeated, rollout.num_tokens.flatten().tolist())
+    asked = sampled.conversations.questions(repeated)
+    scores = scored_by(settings.reward, texts, asked, rollout.num_tokens.flatten().tolist())
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)
     groups = SampledGroups(
         batch=batch,
-        encoded=encoded,
+        encoded=sampled.encoded,
         rollout=rollout,
+        conversations=sampled.conversations,
         rewards=scores.total.view(shape),  # [P, G]
         success=scores.success.view(shape),  # [P, G]
         terms=torch.stack([term for _, term in weighted]).view(-1, *shape),  # [K, P, G]
@@ -169,28 +164,15 @@ def sample_groups(
         seconds=seconds,
         counterfactual_seconds=counterfactual_seconds,
         questions=questions,
-        conversations=conversations,
     )
     return groups, scores
 
 
-def sample(
-    policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings
-) -> tuple[EncodedPrompts, Rollout, Conversations | None]:
+def sample(policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings) -> SampledPrompts:
     """Encode the prompts and generate G completions for each, or G conversations."""
-    clips = clips_of(address.prompt_source)
-    if settings.turns is not None:
-        batch = with_instructions(batch, settings.turns, clips)
-    prompts = policy.process(batch)
-    with torch.no_grad():
-        encoded = policy.encode(prompts)
     noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in batch.questions))
     request = RolloutRequest(settings.num_completions, settings.max_new_tokens, settings.sampling, noise)
-    if settings.turns is not None:
-        return encoded, *converse(policy, batch, encoded, request, settings.turns, clips, address.engine)
-    if settings.external is None:
-        return encoded, generate(policy, encoded, request, address.engine), None
-    return encoded, external_rollout(settings.external, policy, batch, encoded, request), None
+    return settings.rollouts.sample(policy, batch, request, clips_of(address.prompt_source), address.engine)
 
 
 # -- 3. groups that are trained on ---------------------------------------------------------------------------------
@@ -372,11 +354,8 @@ class GroupLosses:
         self, score: ScoreTurn, encoded: EncodedPrompts, rows: slice, wanted: Tensor, *, use_reference: bool = False
     ) -> Tensor:
         """[..., p, G, T] what ``score`` computes of the completions, or of the turns of the conversations."""
-        token_ids = self.rollout.token_ids[rows]
-        if self.conversations is None:
-            return score(encoded, token_ids, wanted)
         turns = ScoredTurns(self.policy, self.conversations, use_reference=use_reference)
-        return turns(score, encoded, rows, token_ids, wanted)
+        return turns(score, encoded, rows, self.rollout.token_ids[rows], wanted)
 
     def _weights(self, importance: Tensor | None, entropies: Tensor | None, mask: Tensor) -> Tensor | None:
         """[p, G, T] what the objective of each token is multiplied with; None for 1."""
@@ -437,8 +416,7 @@ def step_metrics(
         metrics["dynamic_sampling/redraws"] = float(selection.num_redraws)
         metrics["dynamic_sampling/prompts_drawn"] = float(selection.num_drawn)
         metrics["dynamic_sampling/frac_kept"] = float(selection.is_kept.float().mean())
-    if first.conversations is not None:
-        metrics |= first.conversations.metrics()
+    metrics |= first.conversations.metrics()
     if settings.counterfactuals is not None:
         metrics["rollout/counterfactual_seconds"] = selection.groups.counterfactual_seconds
         metrics |= settings.counterfactuals.metrics()

@@ -14,7 +14,6 @@ from remot.models import LoRA
 from remot.rollout.sampling import SamplingSettings
 from remot.strategies import GRPO, PostTrainingModule, PrivilegedTeacher, ShuffledFrames
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
-from remot.strategies.grpo.turns import ScoredTurns
 from remot.strategies.objective import StepAddress
 from tests.models.test_parity import (
     KINDS,
@@ -207,7 +206,7 @@ def test_rewards_read_the_last_turn_and_the_turns_before():
 def test_without_turns_there_are_no_metrics_of_them():
     policy = talking(make_lora_policy())
     step = objective_of().prepare(policy, make_batch(2), ADDRESS, 2)
-    assert step.micro_losses.conversations is None
+    assert not step.micro_losses.conversations.later
     assert not [name for name in step.metrics if name.startswith("turns/")]
 
 
@@ -228,7 +227,7 @@ def test_sharded_weights_are_refused():
     policy = make_policy()
     policy.sharding = object()
     with pytest.raises(ConfigError, match="turns"):
-        ScoredTurns(policy, None)
+        prepared(policy)
 
 
 def test_a_resumed_run_is_the_same_run_bit_for_bit(tmp_path):
