@@ -56,7 +56,7 @@ def view_command(
         raise ConfigError(msg)
     from remot.viewer import write_page
 
-    notes = [_evaluated(name, *held) for name, *held in zip(names, read, verdicts, strict=True)]
+    notes = [_evaluated(name, run, answered) for name, run, answered in zip(names, read, verdicts, strict=True)]
     num_prompts = (
         f"the first {num_shown} of {len(shown)} prompts" if num_shown < len(shown) else f"{len(shown)} prompts"
     )
