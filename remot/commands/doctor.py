@@ -272,6 +272,7 @@ class Diagnosis:
             evaluated_tokens=self.module.evaluation.max_new_tokens,
             optimizer_bytes=optimizer_bytes(_class_name(self.config.model.optimizer)),
             copies_model=whole and samples and grpo.needs_reference,
+            merges_adapters=not is_gpu and self.settings.source.dtype == "float32",
         )
 
     def _disk_finding(self) -> Finding:

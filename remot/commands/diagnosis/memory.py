@@ -27,6 +27,7 @@ class RunShape:
         evaluated_tokens: Longest completion of an evaluation.
         optimizer_bytes: Kept by the optimizer of each trained number.
         copies_model: A frozen copy of the whole model is the reference.
+        merges_adapters: Sampling adds adapters to copies of the weights.
     """
 
     num_columns: int
@@ -38,6 +39,7 @@ class RunShape:
     evaluated_tokens: int
     optimizer_bytes: int
     copies_model: bool
+    merges_adapters: bool = False
 
 
 @dataclass(frozen=True)
@@ -86,13 +88,14 @@ def memory_demand(sizes: ModelSizes, shape: RunShape) -> MemoryDemand:
     number_bytes = sizes.trained_bytes / max(1, sizes.num_trained)  # 4 in float32, 2 in half precision
     kept = round(sizes.trained_bytes + sizes.num_trained * shape.optimizer_bytes * number_bytes / 4)
     tokens = (shape.num_columns, shape.num_completions, shape.max_new_tokens)
+    merged = sizes.adapted_bytes if shape.merges_adapters else 0
     return MemoryDemand(
         weights=sizes.weight_bytes,
         training=adapters + kept,
         reference=sizes.weight_bytes if shape.copies_model else 0,
-        rollout=decode_bytes(sizes.memory, *tokens) * shape.prompts_together,
+        rollout=decode_bytes(sizes.memory, *tokens) * shape.prompts_together + merged,
         update=score_bytes(sizes.memory, *tokens) * shape.micro_batch_prompts + SCORED_ROWS * sizes.memory.logits_bytes,
-        evaluation=decode_bytes(sizes.memory, shape.num_columns, 1, shape.evaluated_tokens),
+        evaluation=decode_bytes(sizes.memory, shape.num_columns, 1, shape.evaluated_tokens) + merged,
     )
 
 
