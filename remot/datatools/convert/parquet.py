@@ -13,7 +13,9 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from torch import Tensor
 
+from remot.data.media.images import is_turned, read_image
 from remot.data.media.spans import read_span
 from remot.data.records.reading import RecordedPrompt, RecordSettings, read_recorded
 from remot.data.records.schema import score_record, solution_of
@@ -130,16 +132,21 @@ def row_of(prompt: RecordedPrompt, settings: ParquetSettings) -> dict[str, Any]:
         row |= {"video": str(span.file.resolve()), "start": span.start_seconds, "end": span.end_seconds}
     elif span is not None:
         video = read_span(span)
-        row["images"] = []
-        for frame in video.frames:
-            content = io.BytesIO()
-            as_image(frame).save(content, "png", compress_level=1)
-            row["images"].append({"bytes": content.getvalue(), "path": None})
+        row["images"] = [{"bytes": _png(frame), "path": None} for frame in video.frames]
         row["image_seconds"] = list(video.pts_seconds)
     return row
 
 
+def _png(image: Tensor) -> bytes:
+    content = io.BytesIO()
+    as_image(image).save(content, "png", compress_level=1)
+    return content.getvalue()
+
+
 def _content(file: Path, where: str) -> bytes:
+    """Bytes of the file; of one that ``datasets`` would turn by its EXIF orientation the stored pixels, as PNG."""
+    if is_turned(file):
+        return _png(read_image(file))
     try:
         with open_regular(file) as stream:
             return stream.read()
