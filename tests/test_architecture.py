@@ -33,6 +33,7 @@ LEAF = {
         "bounded_yaml",
         "strict_json",
         "deadline",
+        "locks",
     ),
     *("_version", "bounded_yaml"),
     *("lazy", "terminal"),

@@ -5,7 +5,7 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -17,16 +17,12 @@ from lightning.pytorch.trainer.states import TrainerFn
 from remot.callbacks.progress import PhaseProgressBar
 from remot.distributed import alone
 from remot.errors import NonFiniteError, RemotError
+from remot.locks import locked
 from remot.strategies.checkpoint_io import read_checkpoint
 from remot.strategies.distributed import is_deepspeed
 from remot.strategies.module import PostTrainingModule
 from remot.terminal import console, printable
 from remot.tracking import mark_killed
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 Handler = Callable[[int, FrameType | None], object]
 
@@ -44,6 +40,8 @@ STOP_SIGNALS = _known("SIGTERM", "SIGHUP", "SIGQUIT")
 #: A step that takes longer after a signal is given up, then interrupted so often and so far apart.
 FINISH_SECONDS, INTERRUPT_SECONDS, NUM_INTERRUPTS = 20.0, 2.0, 3
 MAX_REASON_CHARS = 300
+#: What processes lock that save, or export, one after another, and how long each waits for the others.
+SAVING, SAVE_SECONDS = ".saving", 600.0
 
 
 class StoppedBySignal(SystemExit):
@@ -318,22 +316,13 @@ def _save_alone(trainer: Trainer, reason: str) -> None:
     """
     path, name = checkpoint_to_write(trainer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(path.with_name(".saving")):
+    with locked(path.with_name(SAVING), SAVE_SECONDS):
         if trainer.is_global_zero or not _holds_step(path, trainer.global_step):
             held = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
             trainer.strategy.checkpoint_io.save_checkpoint(held, path)
     go_on = f"remot fit --config … --ckpt_path {name}"
     sentence = f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}"
     print_line(trainer, sentence, everywhere=True)
-
-
-@contextmanager
-def one_at_a_time(file: Path) -> Iterator[None]:
-    """Hold a lock on a file; the kernel takes it back from a process that ends."""
-    with file.open("w") as held:
-        with suppress(OSError, AttributeError):  # a file system, or a system, without locks
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _holds_step(path: Path, step: int) -> bool:

@@ -21,6 +21,7 @@ from remot.data.records.reading import RecordedPrompt, RecordSettings, read_reco
 from remot.data.records.schema import score_record, solution_of
 from remot.errors import ConfigError, DecodeError
 from remot.files import cause_of, open_regular
+from remot.locks import is_unwritten, staged
 from remot.strict_json import json_text
 from remot.viewer.images import as_image
 
@@ -95,7 +96,7 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
         AnnotationError: If a line is malformed.
         DecodeError: If an image or video is missing or cannot be read.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unwritten(out):
         msg = f"--out {out} is not empty; give a new folder"
         raise ConfigError(msg)
     fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
@@ -103,9 +104,10 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
         records, RecordSettings(settings.images_root, settings.num_frames or 1, fractions, settings.seed)
     )
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for split, prompts in splits.items():
-            _write_split(out, SPLIT_NAMES[split], (row_of(prompt, settings) for prompt in prompts), settings.images)
+        with staged(out, is_new=True) as stage:
+            for split, prompts in splits.items():
+                rows = (row_of(prompt, settings) for prompt in prompts)
+                _write_split(stage, SPLIT_NAMES[split], rows, settings.images)
     except (OSError, pa.ArrowException) as error:
         msg = f"--out {out}: cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error

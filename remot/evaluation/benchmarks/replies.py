@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError, DecodeError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
-from remot.files import bounded_lines, cause_of, hold, open_regular, require_regular, sha256_of
+from remot.files import bounded_lines, cause_of, open_regular, require_regular, sha256_of
+from remot.locks import take_lock
 from remot.rollout.servers.responses import MAX_TOKENS
 from remot.strict_json import json_object, json_text
 
@@ -96,7 +97,8 @@ class ReplyStore:
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.exists():
                 require_regular(file)
-            hold(file, self)
+            self._lock = take_lock(file)
+            file.touch()
             with open_regular(file) as lines:
                 for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
                     held = json_object(line or b"")
