@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from remot.errors import known_cause
+from remot.stopping import StoppedBySignal, stops_as_exits
 from remot.terminal import guard_output, lost_output, write_err
 
 EXIT_BAD_INPUT = 2
@@ -37,7 +38,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
     guard_output()
     try:
-        run(list(sys.argv[1:] if args is None else args))
+        with stops_as_exits():
+            run(list(sys.argv[1:] if args is None else args))
         sys.stdout.flush()
         if (lost := lost_output()) is not None:
             write_err(f"remot: the standard output took no more text ({lost.strerror}); all else was done\n")
@@ -46,6 +48,9 @@ def main(args: Sequence[str] | None = None) -> None:
         if not _output_is_closed():
             raise
         raise SystemExit(128 + signal.SIGPIPE) from error
+    except StoppedBySignal as stop:
+        write_err(f"remot: stopped by {signal.Signals(stop.number).name}\n")
+        raise
     except KeyboardInterrupt as error:  # a fit has saved its state by now, and ends with a code of its own
         write_err("remot: stopped by Ctrl-C\n")
         raise SystemExit(128 + signal.SIGINT) from error
