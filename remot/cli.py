@@ -23,7 +23,10 @@ OF_THE_DISK = {
     errno.EISDIR,
     errno.ENOTDIR,
     errno.ENAMETOOLONG,
+    *(errno.EFBIG, errno.EIO, errno.ESTALE),
 }
+#: Too many files are open, of this process or in all; the error need not name one.
+OF_OPEN_FILES = {errno.EMFILE, errno.ENFILE}
 #: Characters of a file's name that are shown.
 MAX_NAME = 200
 
@@ -79,6 +82,8 @@ def _sentence(error: Exception) -> str | None:
         text = str(known).strip()
         # without the traceback that a data worker wraps around it
         return text.splitlines()[-1].partition(": ")[2] or text if text.startswith("Caught ") else text
+    if isinstance(error, OSError) and error.errno in OF_OPEN_FILES:
+        return f"{error.strerror}: raise the limit with ulimit -n, or lower data.num_workers"
     if isinstance(error, OSError) and error.errno in OF_THE_DISK and error.filename is not None:
         return f"{str(error.filename)[:MAX_NAME]}: {error.strerror}"
     return None

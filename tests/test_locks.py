@@ -4,6 +4,7 @@ import errno
 import os
 import signal
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,9 +82,8 @@ def test_what_is_no_lock_file_is_refused(tmp_path, make):
 
 def test_a_staged_folder_is_whole_or_not_there(tmp_path):
     folder = tmp_path / "out"
-    with pytest.raises(KeyError), staged(folder) as stage:
-        (stage / "a.txt").write_text("half")
-        raise KeyError
+    with pytest.raises(FileNotFoundError), staged(folder) as stage:
+        (stage / "a.txt").write_bytes(Path("none").read_bytes())
     assert not folder.exists()
     (folder / STAGE).mkdir(parents=True)  # as a killed process leaves it
     (folder / STAGE / "old.txt").touch()
@@ -106,9 +106,8 @@ def test_a_staged_folder_is_whole_or_not_there(tmp_path):
 
 def test_staged_files_are_whole_or_not_there(tmp_path):
     one, other = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
-    with pytest.raises(KeyError), staged_files(one, other) as unfinished:
-        unfinished[0].write_text("half")
-        raise KeyError
+    with pytest.raises(FileNotFoundError), staged_files(one, other) as unfinished, unfinished[0].open("w") as file:
+        file.write(Path("none").read_text())
     assert list(tmp_path.iterdir()) == []
     with staged_files(one, other) as unfinished:
         unfinished[0].write_text("whole")

@@ -36,7 +36,7 @@ COMMANDS = {
         ("data", "score", *DATA, "--num_prompts", "12", "--num_completions", "2", "--out", "scores.jsonl"),
         ("scores.jsonl",),
     ),
-    "convert": (("data", "convert", "shards/1", "--to", "parquet", "--out", "out"), ("out",)),
+    "convert": (("data", "convert", "built", "--to", "parquet", "--out", "out"), ("out",)),
     "evaluate": (
         ("evaluate", "--benchmark", "jsonl", "--data", "q.jsonl", "--model", "MODEL", "--out", "out",
          "--batch_size", "1", "--max_new_tokens", "24"),
@@ -45,7 +45,7 @@ COMMANDS = {
     "sweep": (("sweep", "small_sweep.yaml"), ()),
 }  # fmt: skip
 #: What is another at each time it is made: a path of the folder, a time, an id of the run.
-VARYING = ("README.md", "o.html", "o.csv", "scores.json")
+VARYING = ("README.md", "o.html", "o.csv", "scores.json", "manifest.json")
 
 
 @pytest.fixture(scope="module")
@@ -70,9 +70,8 @@ def prepared(tmp_path_factory):
     names = [{"prompt_id": f"train/0/{k}"} for k in (4, 5)]
     skipped = {"step": 2, "state_step": 2, "batch": 2, "phase": "SFT", "reason": "the loss is nan", "prompts": names}
     (run / "not_finite" / "steps.jsonl").write_text(json.dumps(skipped) + "\n")
-    for shard in ("1", "2"):
-        build = Run(folder, ("data", "build", *DATA, "--num_triplets", "60", "--out", f"shards/{shard}",
-                             "--shard", f"{shard}/2"))  # fmt: skip
+    for out, shard in (("shards/1", "1/2"), ("shards/2", "2/2"), ("built", "1/1")):
+        build = Run(folder, ("data", "build", *DATA, "--num_triplets", "60", "--out", out, "--shard", shard))
         assert build.end() == 0, build.text()
     (folder / "small_sweep.yaml").write_text(SWEEP)
     return folder
