@@ -22,7 +22,7 @@ from remot.evaluation.benchmark import EvaluationSettings
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
 from remot.seeding import global_randomness
 from remot.strategies.accumulation import GradientAccumulator
-from remot.strategies.checkpoint import named_optimizer_state, require_same, shapes_of
+from remot.strategies.checkpoint import named_optimizer_state, require_finite, require_same, shapes_of
 from remot.strategies.checkpoint_io import use_durable_checkpoints
 from remot.strategies.distributed import (
     LARGEST_METRICS,
@@ -431,9 +431,10 @@ class PostTrainingModule(AnsweringModule):
         A strategy that shards weights has loaded them, and removed them from the checkpoint, before this is called.
 
         Raises:
-            CheckpointError: If it was made from another base model, or its parameters are not those trained here, or
-                its reference was written by an earlier version.
+            CheckpointError: If it holds NaN or infinities, was made from another base model, its parameters are not
+                those trained here, or its reference was written by an earlier version.
         """
+        require_finite(checkpoint)
         facts = checkpoint.get("remot", {})
         self.checkpoint_step = checkpoint.get("global_step")
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))

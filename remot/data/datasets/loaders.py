@@ -94,8 +94,8 @@ class AddressLoader(DataLoader[Sample]):
                     is_timeout = _TIMED_OUT in str(error)
                     waited_seconds += POLL_SECONDS if is_timeout else 0.0  # not by a clock, which a stop does not hold
                     if is_killed.is_set() or (is_timeout and waited_seconds > limit):
-                        what = f"data workers gave no batch for {max(waited_seconds, limit):.0f} s"
-                        msg = f"{what}, data.options.max_wait_seconds is {limit:g}: one is stopped, or a disk does not answer"
+                        what = f"data workers gave no batch for {max(waited_seconds, limit):.0f} s, one is stopped"
+                        msg = f"{what}, or a disk does not answer (data.options.max_wait_seconds: {limit:g})"
                         raise ResourceError(msg) from error
                     if workers and not isinstance(error, RuntimeError):  # tensors of a worker that is gone
                         raise _worker_error(str(error)) from error
