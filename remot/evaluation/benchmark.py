@@ -5,8 +5,6 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-import torch
-
 from remot.distributed import all_gather_objects, interleave
 from remot.environments import TurnSettings
 from remot.errors import ConfigError
@@ -15,9 +13,10 @@ from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_t
 from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
-from remot.rollout.decoding.engine import RolloutEngine, generate
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
-from remot.rollout.turns import ClipSource, converse, with_instructions
+from remot.rollout.sources import ClipSource, PolicyRollouts, RolloutSource
+from remot.rollout.turns import ConversationRollouts
 from remot.structures import PromptBatch, Question, Rollout
 
 #: Settings of ``generate`` that are not supported, and the values at which they do nothing.
@@ -73,6 +72,11 @@ class EvaluationSettings:
         if self.generation == "model" and self.sampling != SamplingSettings():
             msg = "model.evaluation: generation: model takes the model's own settings; leave sampling out"
             raise ConfigError(msg)
+
+    @property
+    def rollouts(self) -> RolloutSource:
+        """Where completions come from."""
+        return PolicyRollouts() if self.turns is None else ConversationRollouts(self.turns)
 
     def drawn_by(self, policy: VLMPolicy) -> SamplingSettings:
         """How completions of ``policy`` are drawn: as the settings say, or as transformers' ``generate`` would.
@@ -144,21 +148,12 @@ def answer_batch(
     """
 
     def ask(prompts: PromptBatch, names: tuple[str, ...], num_completions: int = 1) -> AnsweredBatch:
-        clips_of_prompts = clips if clips is not None else lambda _: None
-        shown = prompts
-        if settings.turns is not None:
-            shown = with_instructions(prompts, settings.turns, clips_of_prompts)
-        with torch.no_grad():
-            encoded = policy.encode(policy.process(shown))
         address = RolloutAddress(settings.seed, EVALUATION_STEP, names)
         request = RolloutRequest(num_completions, settings.max_new_tokens, sampling, address)
-        questions = [question for question in prompts.questions for _ in range(num_completions)]
-        if settings.turns is None:
-            rollout = generate(policy, encoded, request, engine)
-            return AnsweredBatch(rollout, _judged(rollout, rollout.texts, questions, settings.reward))
-        rollout, held = converse(policy, shown, encoded, request, settings.turns, clips_of_prompts, engine)
-        questions = held.questions(questions)
-        return AnsweredBatch(rollout, _judged(rollout, held.answers, questions, settings.reward))
+        sampled = settings.rollouts.sample(policy, prompts, request, clips or (lambda _: None), engine)
+        repeated = [question for question in prompts.questions for _ in range(num_completions)]
+        questions, answers = sampled.conversations.questions(repeated), sampled.conversations.answers
+        return AnsweredBatch(sampled.rollout, _judged(sampled.rollout, answers, questions, settings.reward))
 
     names = tuple(question.prompt_id for question in batch.questions)
     if settings.perception is not None and resample is None:

@@ -7,9 +7,8 @@ Notation: P prompts, G completions, T_k columns of turn k, T their sum.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,82 +16,15 @@ from torch import Tensor
 from remot.environments import Episode, Reply, TurnSettings
 from remot.errors import ConfigError, require_types
 from remot.models.inputs.conversations import continued, joined_rows
+from remot.models.inputs.prompts import EncodedPrompts
+from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine, generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest
-from remot.structures import ClipFrames, PromptBatch, Question, Rollout, Turn, with_turns
+from remot.rollout.sources import ClipSource, Conversations, LaterTurn, Place, RolloutSource, SampledPrompts, encode
+from remot.structures import ClipFrames, PromptBatch, Question, Rollout, Turn
 
-if TYPE_CHECKING:
-    from remot.models.inputs.prompts import EncodedPrompts
-    from remot.models.policy import VLMPolicy
-
-#: Row of a prompt and number of a completion.
-Place = tuple[int, int]
-#: From the name of a prompt to the frames of its clip; None for a prompt without one.
-ClipSource = Callable[[str], ClipFrames | None]
 #: Counts of what the bounds have left out: images, and replies that would have made the conversation too long.
 BOUND_COUNTERS = ("images_left_out", "too_long")
-
-
-@dataclass(frozen=True, eq=False)
-class LaterTurn:
-    """A turn after the first one, of those completions that took it.
-
-    Args:
-        prompts: Their conversations up to it, each a single row without padding.
-        columns: Where its tokens are among the T columns of the rollout.
-    """
-
-    prompts: Mapping[Place, "EncodedPrompts"]
-    columns: slice
-
-
-@dataclass(frozen=True, eq=False)
-class Conversations:
-    """What belongs to a rollout of several turns beside its tokens.
-
-    Args:
-        num_first: Columns T_1 of the first turn.
-        later: The turns after it.
-        turns: By completion what came before its last turn.
-        answers: P lists of G texts that rewards read.
-        counts: What the environment counted, over all completions.
-    """
-
-    num_first: int
-    later: Sequence[LaterTurn]
-    turns: Mapping[Place, Sequence[Turn]]
-    answers: Sequence[Sequence[str]]
-    counts: Mapping[str, int]
-
-    def questions(self, repeated: Sequence[Question]) -> list[Question]:
-        """P x G questions, one of each completion, with the turns before its last one in their references."""
-        group = len(self.answers[0]) if self.answers else 1
-        places = [divmod(number, group) for number in range(len(repeated))]
-        return [
-            with_turns(question, turns) if (turns := self.turns[place]) else question
-            for question, place in zip(repeated, places, strict=True)
-        ]
-
-    @property
-    def num_prompt_columns(self) -> int:
-        """Columns of all later prompts of the prompt that has most of them, for the estimate of memory."""
-        sums: Counter[int] = Counter()
-        for turn in self.later:
-            for (row, _), prompt in turn.prompts.items():
-                sums[row] += prompt.prompts.input_ids.shape[1]
-        return max(sums.values(), default=0)
-
-    def metrics(self) -> dict[str, float]:
-        """Means over completions: turns, images of replies, and what the environment counted."""
-        total = max(1, sum(len(group) for group in self.answers))
-        held = [turn for turns in self.turns.values() for turn in turns]
-        sums = {
-            "num_turns": total + len(held),
-            "num_images": sum(turn.num_images for turn in held),
-            "frac_refused": sum(any(turn.is_refused for turn in turns) for turns in self.turns.values()),
-            **self.counts,
-        }
-        return {f"turns/{name}": number / total for name, number in sums.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +32,7 @@ class DemonstratedTurn:
     """A turn to learn."""
 
     prompt_id: str
-    prompt: "EncodedPrompts"  # the conversation up to it, one row
+    prompt: EncodedPrompts  # the conversation up to it, one row
     response: str
 
 
@@ -112,7 +44,7 @@ class _Open:
     question: Question
     images: list[Tensor]
     clip: ClipFrames | None
-    prompt: "EncodedPrompts"  # of its last turn
+    prompt: EncodedPrompts  # of its last turn
     completion: list[int] = field(default_factory=list)  # of its last turn
     response: str = ""
     finished: bool = False  # by itself, not cut off
@@ -139,61 +71,60 @@ def _before(question: Question, images: Sequence[Tensor], settings: TurnSettings
     )
 
 
-def converse(
-    policy: "VLMPolicy",
-    batch: PromptBatch,
-    encoded: "EncodedPrompts",
-    request: RolloutRequest,
-    settings: TurnSettings,
-    clips: ClipSource,
-    engine: RolloutEngine | None = None,
-) -> tuple[Rollout, Conversations]:
-    """Sample G conversations for each of P prompts.
+@dataclass(frozen=True)
+class ConversationRollouts(RolloutSource):
+    """Samples conversations of the policy with an environment.
 
     A response that was cut off, or to which the environment does not reply, is the last one of its conversation. The
     noise of later turns is named by prompt, completion and turn.
 
     Args:
-        policy: The policy.
-        batch: P prompts, their instructions included.
-        encoded: The same for the model.
-        request: What is sampled; ``max_new_tokens`` is that of one turn.
         settings: The environment and the bounds.
-        clips: Frames of the clips.
-        engine: How it is decoded.
-
-    Returns:
-        The rollout, whose tokens [P, G, T] are those of all turns one after another, with gaps in the mask, and whose
-        texts are transcripts; and the rest.
     """
-    first = generate(policy, encoded, request, engine)
-    groups = _groups(batch, encoded, request.num_completions, clips)
-    opened = [one for group in groups for one in group]
-    _take_turn(opened, first)
-    counts = Counter(dict.fromkeys((*BOUND_COUNTERS, *settings.environment.counters), 0))
-    rollouts, later = [first], []
-    for number in range(2, settings.max_turns + 1):
-        opened = _with_replies(policy, [one for one in opened if one.finished], settings, request.address, counts)
-        if not opened:
-            break
-        turn = _next_turn(policy, opened, number, request, engine)
-        start = sum(one.token_ids.shape[-1] for one in rollouts)
-        columns = slice(start, start + turn.token_ids.shape[-1])
-        later.append(LaterTurn({one.place: one.prompt for one in opened}, columns))
-        rollouts.append(_spread(turn, [one.place for one in opened], first, policy.pad_token_id))
-    conversations = Conversations(
-        num_first=first.token_ids.shape[-1],
-        later=later,
-        turns={one.place: one.turns for group in groups for one in group},
-        answers=[[settings.environment.answer(one.response) for one in group] for group in groups],
-        counts=counts,
-    )
-    return _concatenated(rollouts, groups), conversations
+
+    settings: TurnSettings
+
+    def sample(
+        self,
+        policy: VLMPolicy,
+        batch: PromptBatch,
+        request: RolloutRequest,
+        clips: ClipSource,
+        engine: RolloutEngine | None = None,
+    ) -> SampledPrompts:
+        """Converse about P prompts, G times each; ``max_new_tokens`` is that of one turn.
+
+        Tokens [P, G, T] are those of all turns one after another, with gaps in the mask, and texts are transcripts.
+        """
+        batch = with_instructions(batch, self.settings, clips)
+        encoded = encode(policy, batch)
+        first = generate(policy, encoded, request, engine)
+        groups = _groups(batch, encoded, request.num_completions, clips)
+        opened = [one for group in groups for one in group]
+        _take_turn(opened, first)
+        counts = Counter(dict.fromkeys((*BOUND_COUNTERS, *self.settings.environment.counters), 0))
+        rollouts, later = [first], []
+        for number in range(2, self.settings.max_turns + 1):
+            finished = [one for one in opened if one.finished]
+            opened = _with_replies(policy, finished, self.settings, request.address, counts)
+            if not opened:
+                break
+            turn = _next_turn(policy, opened, number, request, engine)
+            start = sum(one.token_ids.shape[-1] for one in rollouts)
+            columns = slice(start, start + turn.token_ids.shape[-1])
+            later.append(LaterTurn({one.place: one.prompt for one in opened}, columns))
+            rollouts.append(_spread(turn, [one.place for one in opened], first, policy.pad_token_id))
+        conversations = Conversations(
+            num_first=first.token_ids.shape[-1],
+            later=later,
+            turns={one.place: one.turns for group in groups for one in group},
+            answers=[[self.settings.environment.answer(one.response) for one in group] for group in groups],
+            counts=counts,
+        )
+        return SampledPrompts(encoded, _concatenated(rollouts, groups), conversations)
 
 
-def _groups(
-    batch: PromptBatch, encoded: "EncodedPrompts", num_completions: int, clips: ClipSource
-) -> list[list[_Open]]:
+def _groups(batch: PromptBatch, encoded: EncodedPrompts, num_completions: int, clips: ClipSource) -> list[list[_Open]]:
     """G conversations before their first turn for each of P prompts."""
     groups = []
     for row, (images, question) in enumerate(zip(batch.images, batch.questions, strict=True)):
@@ -203,7 +134,7 @@ def _groups(
 
 
 def _next_turn(
-    policy: "VLMPolicy", opened: Sequence[_Open], number: int, request: RolloutRequest, engine: RolloutEngine | None
+    policy: VLMPolicy, opened: Sequence[_Open], number: int, request: RolloutRequest, engine: RolloutEngine | None
 ) -> Rollout:
     """The next response [N, 1, T_k] of each of N conversations."""
     names = tuple(f"{one.question.prompt_id}/turn {number}/{one.place[1]}" for one in opened)
@@ -215,7 +146,7 @@ def _next_turn(
 
 
 def demonstrated(
-    policy: "VLMPolicy", batch: PromptBatch, settings: TurnSettings, clips: ClipSource, address: RolloutAddress
+    policy: VLMPolicy, batch: PromptBatch, settings: TurnSettings, clips: ClipSource, address: RolloutAddress
 ) -> list[DemonstratedTurn]:
     """The turns of the environment's demonstrations for P prompts: all first turns, all second ones, and so on.
 
@@ -230,8 +161,7 @@ def demonstrated(
         ConfigError: If the environment does not reply to its own demonstration.
     """
     shown = with_instructions(batch, settings, clips)
-    with torch.no_grad():
-        encoded = policy.encode(policy.process(shown))
+    encoded = encode(policy, shown)
     opened = [one for group in _groups(shown, encoded, 1, clips) for one in group]
     scripts = {
         (row, 0): settings.environment.demonstrate(_before(question, batch.images[row], settings, clips))
@@ -276,7 +206,7 @@ def _take_turn(opened: Sequence[_Open], turn: Rollout) -> None:
 
 
 def _with_replies(
-    policy: "VLMPolicy",
+    policy: VLMPolicy,
     opened: Sequence[_Open],
     settings: TurnSettings,
     address: RolloutAddress,

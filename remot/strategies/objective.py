@@ -11,7 +11,7 @@ from remot.evaluation.perception import Resampler
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.decoding.memory import free_bytes, plan_micro_batch
-from remot.rollout.turns import ClipSource
+from remot.rollout.sources import ClipSource
 from remot.structures import ClipFrames, LossOutput, PromptBatch, Question
 
 #: Prompts of one forward and backward pass, or ``auto`` for what fits into the memory that is free.

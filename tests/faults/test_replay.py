@@ -61,16 +61,16 @@ def test_the_prompt_and_token_of_a_log_probability_are_named():
 
 
 def test_the_token_of_a_rollout_is_named(monkeypatch):
-    from remot.strategies.grpo import step
+    from remot.rollout import sources
 
-    module, real = module_of(GRPO()), step.generate
+    module, real = module_of(GRPO()), sources.generate
 
     def generate(*arguments):
         rollout = real(*arguments)
         rollout.logprobs[1, 2, 0] = math.nan
         return rollout
 
-    monkeypatch.setattr(step, "generate", generate)
+    monkeypatch.setattr(sources, "generate", generate)
     found = first_fault(module, "GRPO", 3, make_batch(2, seed=3))
     assert found == "the log-probability of token 0 of completion 2 in the rollout of prompt 3-1"
 

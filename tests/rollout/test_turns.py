@@ -7,10 +7,10 @@ from remot.environments import Environment, Reply, TurnSettings
 from remot.errors import ArgumentTypeError, ConfigError
 from remot.rollout import turns
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
-from remot.rollout.turns import converse, with_instructions
+from remot.rollout.turns import ConversationRollouts
 from remot.seeding import numpy_generator
 from remot.structures import Turn
-from tests.tiny import encode, make_batch, make_lora_policy, make_policy, thinking_folder
+from tests.tiny import make_batch, make_lora_policy, make_policy, thinking_folder
 
 
 class Shows(Environment):
@@ -65,10 +65,10 @@ IMAGE = torch.zeros(3, 64, 64, dtype=torch.uint8)
 def conversed(environment, *, policy=None, num_prompts=2, step=0, **bounds):
     policy, batch = policy or talking(make_lora_policy()), make_batch(num_prompts)
     settings = TurnSettings(environment, **bounds)
-    batch = with_instructions(batch, settings, lambda _: None)
     names = tuple(question.prompt_id for question in batch.questions)
     request = RolloutRequest(2, 8, SamplingSettings(), RolloutAddress(0, step, names))
-    return policy, *converse(policy, batch, encode(policy, batch), request, settings, lambda _: None)
+    sampled = ConversationRollouts(settings).sample(policy, batch, request, lambda _: None)
+    return policy, sampled.rollout, sampled.conversations
 
 
 def test_endless_replies_end_at_the_last_turn():

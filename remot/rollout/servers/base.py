@@ -14,7 +14,9 @@ from torch import Tensor
 
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
+from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import RolloutRequest
+from remot.rollout.sources import ClipSource, Conversations, RolloutSource, SampledPrompts, encode
 from remot.structures import PromptBatch, Rollout
 
 
@@ -60,6 +62,30 @@ class ExternalEngine(ABC):
         Raises:
             EngineError: If it gives none.
         """
+
+
+@dataclass(frozen=True)
+class EngineRollouts(RolloutSource):
+    """Another engine completes each prompt, with the policy's weights."""
+
+    external: ExternalEngine
+
+    def synchronise(self, policy: VLMPolicy, step: int) -> None:
+        """Send the weights."""
+        self.external.sync_weights(policy, step)
+
+    def sample(
+        self,
+        policy: VLMPolicy,
+        batch: PromptBatch,
+        request: RolloutRequest,
+        clips: ClipSource,  # noqa: ARG002
+        engine: RolloutEngine | None = None,  # noqa: ARG002
+    ) -> SampledPrompts:
+        """Ask the engine; see :func:`external_rollout`."""
+        encoded = encode(policy, batch)
+        rollout = external_rollout(self.external, policy, batch, encoded, request)
+        return SampledPrompts(encoded, rollout, Conversations.of_one_turn(rollout))
 
 
 def external_rollout(

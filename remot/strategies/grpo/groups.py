@@ -8,7 +8,7 @@ from torch import Tensor
 
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
-from remot.rollout.turns import Conversations
+from remot.rollout.sources import Conversations, encode
 from remot.structures import PromptBatch, Question, Rollout
 
 
@@ -19,6 +19,7 @@ class SampledGroups:
     batch: PromptBatch  # P prompts
     encoded: EncodedPrompts  # the same for the model, images encoded without gradient
     rollout: Rollout
+    conversations: Conversations
     rewards: Tensor  # [P, G] totals
     success: Tensor  # [P, G] bool
     terms: Tensor  # [K, P, G] rewards behind the totals, NaN where one does not apply
@@ -27,7 +28,6 @@ class SampledGroups:
     counterfactual_seconds: float = 0.0  # time to do so for the changed inputs that rewards compare with
     #: What completions were scored against: the batch's, with counterfactuals if there are any.
     questions: Sequence[Question] = ()
-    conversations: Conversations | None = None  # the later turns, if an environment replied
 
 
 def merged_groups(policy: VLMPolicy, sources: Sequence[tuple[SampledGroups, int]]) -> SampledGroups:
@@ -44,12 +44,12 @@ def merged_groups(policy: VLMPolicy, sources: Sequence[tuple[SampledGroups, int]
         clip_ids=[groups.batch.clip_ids[row] for groups, row in sources],
         videos=[groups.batch.videos[row] for groups, row in sources],
     )
-    with torch.no_grad():
-        encoded = policy.encode(policy.process(batch))
+    rollout = _merged_rollout([(groups.rollout, row) for groups, row in sources], policy.pad_token_id)
     return SampledGroups(
         batch=batch,
-        encoded=encoded,
-        rollout=_merged_rollout([(groups.rollout, row) for groups, row in sources], policy.pad_token_id),
+        encoded=encode(policy, batch),
+        rollout=rollout,
+        conversations=Conversations.of_one_turn(rollout),
         rewards=torch.stack([groups.rewards[row] for groups, row in sources]),
         success=torch.stack([groups.success[row] for groups, row in sources]),
         terms=torch.stack([groups.terms[:, row] for groups, row in sources], dim=1),

@@ -20,13 +20,18 @@ from remot.losses import (
 from remot.models.policy import VLMPolicy
 from remot.rewards import IsolatedReward, ReMoTReward, Reward
 from remot.rollout.sampling import SamplingSettings
-from remot.rollout.servers.base import ExternalEngine
+from remot.rollout.servers.base import EngineRollouts, ExternalEngine
+from remot.rollout.sources import PolicyRollouts, RolloutSource
+from remot.rollout.turns import ConversationRollouts
 from remot.strategies.counterfactuals.base import Counterfactual
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling
 from remot.strategies.grpo.step import StepSettings, prepare_step
 from remot.strategies.grpo.teacher import PrivilegedTeacher
-from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress
+from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress, require_whole_weights
 from remot.structures import PromptBatch
+
+#: Completion tokens of a backward pass on a CPU; more at once are no faster there and take memory.
+TOKENS_ON_CPU = 4096
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,10 @@ class GRPOObjective(Objective):
             tokens of a completion alike.
         turns: An environment that replies to completions, such as :class:`remot.environments.FrameRequests`, and its
             bounds; ``max_new_tokens`` is then that of a turn. None for completions of one turn.
+        micro_batch_tokens: Completion tokens of a backward pass at most, for long completions: those of a prompt are
+            taken in parts, each behind the prompt again. Changes memory and time, no result. None is 4,096 on a CPU
+            and no limit elsewhere. ``entropy.top_share`` and losses of one's own that do not set
+            ``adds_up_over_completions`` take a group as a whole.
     """
 
     num_completions: int = 8
@@ -78,13 +87,15 @@ class GRPOObjective(Objective):
     engine: ExternalEngine | None = None
     teacher: PrivilegedTeacher | None = None
     turns: TurnSettings | None = None
+    micro_batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
             msg = f"grpo.num_completions must be at least 2 to compare completions, got {self.num_completions}"
             raise ConfigError(msg)
-        if self.updates_per_rollout < 1 or self.max_new_tokens < 1:
-            msg = "grpo.updates_per_rollout and grpo.max_new_tokens must be at least 1"
+        given = (self.updates_per_rollout, self.max_new_tokens, self.micro_batch_tokens)
+        if any(number is not None and number < 1 for number in given):
+            msg = "grpo.updates_per_rollout, grpo.max_new_tokens and grpo.micro_batch_tokens must be at least 1"
             raise ConfigError(msg)
         require_seconds("grpo.reward_seconds", self.reward_seconds)
         if self.sampling.is_greedy:
@@ -110,6 +121,13 @@ class GRPOObjective(Objective):
         """What completions are scored with."""
         reward = self.reward if self.reward is not None else ReMoTReward()
         return IsolatedReward(reward, self.reward_seconds) if self.isolate else reward
+
+    @cached_property
+    def rollouts(self) -> RolloutSource:
+        """Where completions come from."""
+        if self.turns is not None:
+            return ConversationRollouts(self.turns)
+        return PolicyRollouts() if self.engine is None else EngineRollouts(self.engine)
 
     @cached_property
     def criterion(self) -> PolicyLoss:
@@ -159,13 +177,15 @@ class GRPOObjective(Objective):
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts
     ) -> PreparedStep:
         """Sample, score and compare; see :func:`remot.strategies.grpo.step.prepare_step`."""
+        if self.turns is not None:
+            require_whole_weights(policy, "grpo.turns")
         settings = StepSettings(
             num_completions=self.num_completions,
             max_new_tokens=self.max_new_tokens,
             sampling=self.sampling,
             reward=self.scorer,
+            rollouts=self.rollouts,
             counterfactuals=self.counterfactuals,
-            external=self.engine,
             comparison=self.comparison,
             criterion=self.criterion,
             correction=self.importance,
@@ -173,7 +193,7 @@ class GRPOObjective(Objective):
             dynamic_sampling=self.dynamic_sampling,
             mask_truncated=self.mask_truncated,
             teacher=self.teacher,
-            turns=self.turns,
             num_updates=self.updates_per_rollout,
+            micro_batch_tokens=self.micro_batch_tokens or (TOKENS_ON_CPU if policy.device.type == "cpu" else None),
         )
         return prepare_step(settings, policy, batch, address, micro_batch_prompts)

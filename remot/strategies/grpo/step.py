@@ -11,6 +11,7 @@ Passes 1 to 4 run once a step and without gradient, pass 5 once for each optimiz
 weights in ``PostTrainingModule._update``.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -21,7 +22,6 @@ import torch
 from torch import Tensor
 
 from remot.distributed import is_distributed, mean_over_processes
-from remot.environments import TurnSettings
 from remot.errors import ConfigError
 from remot.losses import (
     Advantages,
@@ -41,10 +41,8 @@ from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rewards.base import require_applicable, scored_by
-from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
-from remot.rollout.servers.base import ExternalEngine, external_rollout
-from remot.rollout.turns import Conversations, converse, with_instructions
+from remot.rollout.sources import PolicyRollouts, RolloutSource, SampledPrompts
 from remot.strategies.counterfactuals.base import Counterfactual, questions_with_counterfactuals
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
@@ -73,7 +71,7 @@ class StepSettings:
     reward: Reward
     #: Changes the input for rewards that compare completions with those for the changed input.
     counterfactuals: Counterfactual | None = None
-    external: ExternalEngine | None = None  # another engine that samples; None for the policy itself
+    rollouts: RolloutSource = field(default_factory=PolicyRollouts)  # where completions come from
     comparison: Advantages = field(default_factory=GroupAdvantages)
     criterion: PolicyLoss = field(default_factory=GRPOLoss)
     correction: ImportanceCorrection | None = None  # weights for completions of another engine; None for none
@@ -81,8 +79,9 @@ class StepSettings:
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
     teacher: PrivilegedTeacher | None = None  # weighs tokens; None weighs those of a completion alike
-    turns: TurnSettings | None = None  # an environment that replies to completions; None for completions of one turn
     num_updates: int = 1  # optimizer updates made from one rollout
+    #: Completion tokens of one backward pass at most, unless a single completion has more; None for no limit.
+    micro_batch_tokens: int | None = None
 
 
 def prepare_step(
@@ -98,8 +97,7 @@ def prepare_step(
         ConfigError: If other prompts are to be sampled and the data module has no ``redraw``.
         RewardError: If the reward returns something else than one number for each completion, or NaN for all.
     """
-    if settings.external is not None:
-        settings.external.sync_weights(policy, address.step)
+    settings.rollouts.synchronise(policy, address.step)
     with policy.gathered():
         first, scores = sample_groups(policy, batch, address, settings)
         require_applicable(settings.reward, first.rewards)
@@ -110,8 +108,7 @@ def prepare_step(
     # Advantages [K, G] of the K groups that are kept.
     tasks = [task_of(question) for question, kept in zip(groups.questions, is_kept.tolist(), strict=True) if kept]
     compared = settings.comparison(groups.rewards[is_kept], groups.terms[:, is_kept], groups.weights, tasks)
-    num_columns = groups.encoded.prompts.input_ids.shape[1]
-    num_columns += 0 if groups.conversations is None else groups.conversations.num_prompt_columns
+    num_columns = groups.encoded.prompts.input_ids.shape[1] + groups.conversations.num_prompt_columns
     num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
     shape = (num_prompts, num_columns, num_completions, num_tokens)
     size = planned_micro_batch(policy, micro_batch_prompts, shape)
@@ -123,7 +120,7 @@ def prepare_step(
         micro_losses=losses,
         micro_batch_prompts=size,
         shape=shape,
-        num_micro_losses=lambda size: len(losses.slices(size)),
+        num_micro_losses=lambda size: len(losses.parts(size)),
         metrics=step_metrics(settings, first, scores, selection),
         samples=scored_samples(batch.questions, first.rollout, scores),
         late_metrics=losses.mismatch.metrics,
@@ -142,7 +139,8 @@ def sample_groups(
         The groups, and the scores of all completions in one list.
     """
     started = time.perf_counter()
-    encoded, rollout, conversations = sample(policy, batch, address, settings)
+    sampled = sample(policy, batch, address, settings)
+    rollout = sampled.rollout
     seconds = time.perf_counter() - started
     questions: Sequence[Question] = batch.questions
     if settings.counterfactuals is not None:
@@ -151,17 +149,17 @@ def sample_groups(
         )
     counterfactual_seconds = time.perf_counter() - started - seconds
     # All P·G completions in one list, group after group.
-    answers = rollout.texts if conversations is None else conversations.answers
-    texts = [text for group in answers for text in group]
+    texts = [text for group in sampled.conversations.answers for text in group]
     repeated = [question for question in questions for _ in range(settings.num_completions)]
-    repeated = repeated if conversations is None else conversations.questions(repeated)
-    scores = scored_by(settings.reward, texts, repeated, rollout.num_tokens.flatten().tolist())
+    asked = sampled.conversations.questions(repeated)
+    scores = scored_by(settings.reward, texts, asked, rollout.num_tokens.flatten().tolist())
     shape = len(batch), settings.num_completions
     weighted = scores.weighted_terms or ((1.0, scores.total),)
     groups = SampledGroups(
         batch=batch,
-        encoded=encoded,
+        encoded=sampled.encoded,
         rollout=rollout,
+        conversations=sampled.conversations,
         rewards=scores.total.view(shape),  # [P, G]
         success=scores.success.view(shape),  # [P, G]
         terms=torch.stack([term for _, term in weighted]).view(-1, *shape),  # [K, P, G]
@@ -169,28 +167,15 @@ def sample_groups(
         seconds=seconds,
         counterfactual_seconds=counterfactual_seconds,
         questions=questions,
-        conversations=conversations,
     )
     return groups, scores
 
 
-def sample(
-    policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings
-) -> tuple[EncodedPrompts, Rollout, Conversations | None]:
+def sample(policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings) -> SampledPrompts:
     """Encode the prompts and generate G completions for each, or G conversations."""
-    clips = clips_of(address.prompt_source)
-    if settings.turns is not None:
-        batch = with_instructions(batch, settings.turns, clips)
-    prompts = policy.process(batch)
-    with torch.no_grad():
-        encoded = policy.encode(prompts)
     noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in batch.questions))
     request = RolloutRequest(settings.num_completions, settings.max_new_tokens, settings.sampling, noise)
-    if settings.turns is not None:
-        return encoded, *converse(policy, batch, encoded, request, settings.turns, clips, address.engine)
-    if settings.external is None:
-        return encoded, generate(policy, encoded, request, address.engine), None
-    return encoded, external_rollout(settings.external, policy, batch, encoded, request), None
+    return settings.rollouts.sample(policy, batch, request, clips_of(address.prompt_source), address.engine)
 
 
 # -- 3. groups that are trained on ---------------------------------------------------------------------------------
@@ -218,6 +203,20 @@ def select(policy: VLMPolicy, first: SampledGroups, address: StepAddress, settin
 
 
 # -- 5. losses -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one forward and backward pass takes: some completions of some prompts."""
+
+    rows: slice
+    completions: slice
+
+    def of(self, values: Tensor) -> Tensor:
+        """[p, G, T] bool of the prompts, from [P, G, T], False for completions that are not in this part."""
+        chosen = torch.zeros(values.shape[1], 1, dtype=torch.bool, device=values.device)  # [G, 1]
+        chosen[self.completions] = True
+        return values[self.rows] & chosen
 
 
 class GroupLosses:
@@ -259,9 +258,10 @@ class GroupLosses:
         if settings.criterion.denominator_is_global:
             normalizer = mean_over_processes(normalizer, mask.device)
         self.normalizer = normalizer or 1.0
-        # Log-probabilities kept between updates, [G, T] by prompt, as micro-batches may become smaller.
-        self.reference: dict[int, Tensor] = {}
-        self.before: dict[int, Tensor] = {}
+        # Log-probabilities kept between updates, [G, T] by prompt and first completion of a part, as micro-batches may
+        # become smaller.
+        self.reference: dict[tuple[int, int], Tensor] = {}
+        self.before: dict[tuple[int, int], Tensor] = {}
         self.mismatch = LogprobMismatch(rollout)
         self.batch = selection.groups.batch
         self.credit_of: Callable[[slice, Tensor], Tensor] | None = None
@@ -280,16 +280,30 @@ class GroupLosses:
 
         self.credit_of = credit_of
 
-    def slices(self, micro_batch_prompts: int) -> list[slice]:
+    def parts(self, micro_batch_prompts: int) -> list[Part]:
         """The micro-batches, at least one.
 
-        One in which nothing is scored is passed over, unless there are other processes: all of them must make the same
-        number of backward passes.
+        Prompts whose completions are too long to be taken at once are computed again for each part of them. A part in
+        which nothing is scored is passed over, unless there are other processes: all of them must make the same number
+        of backward passes.
         """
-        slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
+        rows = micro_slices(len(self.encoded), micro_batch_prompts)
+        parts = [Part(some, completions) for some in rows for completions in self._divided(some)]
         if is_distributed():
-            return slices
-        return [rows for rows in slices if bool(self.scored[rows].any())] or slices[:1]
+            return parts
+        return [part for part in parts if bool(part.of(self.scored).any())] or parts[:1]
+
+    def _divided(self, rows: slice) -> Iterator[slice]:
+        """The G completions of some prompts, as few parts of them as the limit of tokens allows."""
+        limit, num_completions = self.settings.micro_batch_tokens, self.scored.shape[1]
+        entropy = self.settings.entropy
+        is_whole = not self.settings.criterion.adds_up_over_completions or (entropy and entropy.top_share < 1)
+        if limit is None or is_whole:
+            return micro_slices(num_completions, num_completions)
+        # Lengths differ between processes, the longest they may have does not.
+        longest = self.scored[rows].shape[:2].numel() * self.settings.max_new_tokens
+        num_parts = math.ceil((longest if is_distributed() else int(self.scored[rows].sum())) / limit)
+        return micro_slices(num_completions, math.ceil(num_completions / max(1, num_parts)))
 
     def _scored(self) -> Tensor:
         """[P, G, T] bool, True for tokens whose log-probabilities the loss and its gradient depend on.
@@ -309,20 +323,21 @@ class GroupLosses:
         return self.mask
 
     def __call__(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
-        """Yields losses of :meth:`slices` that add up to the loss of the batch."""
-        for rows in self.slices(micro_batch_prompts or self.micro_batch_prompts):
-            yield self.loss(rows)
+        """Yields losses of :meth:`parts` that add up to the loss of the batch."""
+        for part in self.parts(micro_batch_prompts or self.micro_batch_prompts):
+            yield self.loss(part)
 
-    def loss(self, rows: slice) -> LossOutput:
-        """The loss of the prompts ``rows``, p of them."""
+    def loss(self, part: Part) -> LossOutput:
+        """The loss of a part, which has p prompts."""
+        rows = part.rows
         trained = self.policy.train_vision
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
-        mask = self.mask[rows]  # [p, G, T]
-        logprobs, entropies = self._with_entropies(encoded, rows)  # [p, G, T] each, with gradient
-        self.mismatch.update(rows, logprobs.detach(), self.scored[rows])
+        mask = part.of(self.mask)  # [p, G, T]
+        logprobs, entropies = self._with_entropies(encoded, part)  # [p, G, T] each, with gradient
+        self.mismatch.update(rows, part.completions.start, logprobs.detach(), part.of(self.scored))
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
-        before = _of_rows(self.before, rows, logprobs.detach)  # [p, G, T]
+        before = _of_part(self.before, part, logprobs.detach)  # [p, G, T]
         correction = self.settings.correction
         importance = None if correction is None else correction(before, self.rollout.logprobs[rows], mask)
         weights = None if importance is None else importance.weights
@@ -332,7 +347,7 @@ class GroupLosses:
         output = self.settings.criterion(
             logprobs,
             before,
-            self._reference(rows, encoded),
+            self._reference(part, encoded),
             self.advantages[rows],
             mask,
             normalizer=self.normalizer,
@@ -350,33 +365,30 @@ class GroupLosses:
         means = {name: float(masked_mean(value, mask, self.num_tokens)) for name, value in values.items()}
         return replace(output, metrics={**output.metrics, **means})
 
-    def _logprobs(self, encoded: EncodedPrompts, rows: slice, *, use_reference: bool = False) -> Tensor:
-        """[p, G, T] log-probabilities of the policy or of the reference."""
+    def _logprobs(self, encoded: EncodedPrompts, part: Part, *, use_reference: bool = False) -> Tensor:
+        """[p, G, T] log-probabilities of the policy or of the reference, 0 for tokens that are not scored."""
         temperature = self.settings.sampling.temperature
         score = partial(self.policy.completion_logprobs, temperature=temperature, use_reference=use_reference)
-        return self._scored_by(score, encoded, rows, self.scored[rows], use_reference=use_reference)
+        return self._scored_by(score, encoded, part.rows, part.of(self.scored), use_reference=use_reference)
 
-    def _with_entropies(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None]:
+    def _with_entropies(self, encoded: EncodedPrompts, part: Part) -> tuple[Tensor, Tensor | None]:
         """[p, G, T] log-probabilities of the policy, and its entropies if they are used."""
         if self.settings.entropy is None:
-            return self._logprobs(encoded, rows), None
+            return self._logprobs(encoded, part), None
         temperature = self.settings.sampling.temperature
 
         def score(*turn: Any) -> Tensor:  # noqa: ANN401
             return torch.stack(self.policy.scored_with_entropies(*turn, temperature=temperature))
 
-        logprobs, entropies = self._scored_by(score, encoded, rows, self.rollout.completion_mask[rows])
+        logprobs, entropies = self._scored_by(score, encoded, part.rows, part.of(self.rollout.completion_mask))
         return logprobs, entropies
 
     def _scored_by(
         self, score: ScoreTurn, encoded: EncodedPrompts, rows: slice, wanted: Tensor, *, use_reference: bool = False
     ) -> Tensor:
         """[..., p, G, T] what ``score`` computes of the completions, or of the turns of the conversations."""
-        token_ids = self.rollout.token_ids[rows]
-        if self.conversations is None:
-            return score(encoded, token_ids, wanted)
         turns = ScoredTurns(self.policy, self.conversations, use_reference=use_reference)
-        return turns(score, encoded, rows, token_ids, wanted)
+        return turns(score, encoded, rows, self.rollout.token_ids[rows], wanted)
 
     def _weights(self, importance: Tensor | None, entropies: Tensor | None, mask: Tensor) -> Tensor | None:
         """[p, G, T] what the objective of each token is multiplied with; None for 1."""
@@ -396,7 +408,7 @@ class GroupLosses:
         added = entropy_bonus(entropies, mask, bonus, self.settings.criterion.aggregation, self.normalizer)
         return replace(output, loss=output.loss + added, metrics=metrics)
 
-    def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
+    def _reference(self, part: Part, encoded: EncodedPrompts) -> Tensor | None:
         """[p, G, T] log-probabilities of the reference; None if the loss needs none."""
         if not self.settings.criterion.needs_reference:
             return None
@@ -404,17 +416,17 @@ class GroupLosses:
         def compute() -> Tensor:
             has_own_vision = self.policy.train_vision
             seen = self.policy.encode(encoded.prompts, use_reference=True) if has_own_vision else encoded
-            return self._logprobs(seen, rows, use_reference=True)
+            return self._logprobs(seen, part, use_reference=True)
 
-        return _of_rows(self.reference, rows, compute)
+        return _of_part(self.reference, part, compute)
 
 
-def _of_rows(kept: dict[int, Tensor], rows: slice, compute: Callable[[], Tensor]) -> Tensor:
-    """[p, G, T] of some prompts from ``kept``; computed and kept if one is missing."""
-    numbers = range(rows.start, rows.stop)
-    if any(number not in kept for number in numbers):
-        kept.update(zip(numbers, compute(), strict=True))
-    return torch.stack([kept[number] for number in numbers])
+def _of_part(kept: dict[tuple[int, int], Tensor], part: Part, compute: Callable[[], Tensor]) -> Tensor:
+    """[p, G, T] of a part from ``kept``; computed and kept if one of its prompts is missing."""
+    names = [(number, part.completions.start) for number in range(part.rows.start, part.rows.stop)]
+    if any(name not in kept for name in names):
+        kept.update(zip(names, compute(), strict=True))
+    return torch.stack([kept[name] for name in names])
 
 
 # -- reports -------------------------------------------------------------------------------------------------------
@@ -437,8 +449,7 @@ def step_metrics(
         metrics["dynamic_sampling/redraws"] = float(selection.num_redraws)
         metrics["dynamic_sampling/prompts_drawn"] = float(selection.num_drawn)
         metrics["dynamic_sampling/frac_kept"] = float(selection.is_kept.float().mean())
-    if first.conversations is not None:
-        metrics |= first.conversations.metrics()
+    metrics |= first.conversations.metrics()
     if settings.counterfactuals is not None:
         metrics["rollout/counterfactual_seconds"] = selection.groups.counterfactual_seconds
         metrics |= settings.counterfactuals.metrics()

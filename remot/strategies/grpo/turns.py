@@ -9,8 +9,7 @@ from torch import Tensor
 from remot.models.inputs.conversations import joined_rows
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
-from remot.rollout.turns import Conversations, LaterTurn
-from remot.strategies.objective import require_whole_weights
+from remot.rollout.sources import Conversations, LaterTurn
 
 #: From P prompts, token ids [P, G, T] and what is wanted [P, G, T] to numbers [..., P, G, T].
 ScoreTurn = Callable[[EncodedPrompts, Tensor, Tensor], Tensor]
@@ -33,10 +32,6 @@ class ScoredTurns:
     conversations: Conversations
     use_reference: bool = False
 
-    def __post_init__(self) -> None:
-        """Refuse sharded weights."""
-        require_whole_weights(self.policy, "grpo.turns")
-
     def __call__(
         self, score: ScoreTurn, first: EncodedPrompts, rows: slice, token_ids: Tensor, wanted: Tensor
     ) -> Tensor:
@@ -49,6 +44,8 @@ class ScoredTurns:
             token_ids: [p, G, T] of all turns one after another.
             wanted: [p, G, T] bool.
         """
+        if not self.conversations.later:
+            return score(first, token_ids, wanted)
         num_first = self.conversations.num_first
         parts = [score(first, token_ids[..., :num_first], wanted[..., :num_first])]
         parts += [

@@ -385,7 +385,7 @@ def other_engine(monkeypatch):
         logprobs[..., ::2] -= math.log(3)
         return dataclasses.replace(rollout, logprobs=logprobs)
 
-    monkeypatch.setattr("remot.strategies.grpo.step.generate", generate_elsewhere)
+    monkeypatch.setattr("remot.rollout.sources.generate", generate_elsewhere)
 
 
 @pytest.mark.usefixtures("other_engine")
