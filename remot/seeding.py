@@ -36,7 +36,7 @@ def global_randomness(seed: int, *address: Address) -> Iterator[None]:
     import torch  # which takes a second
 
     stream, cuda = derive_seed(seed, *address), torch.cuda
-    devices = list(range(cuda.device_count())) if cuda.is_initialized() else []
+    devices = list(range(cuda.device_count())) if cuda.is_initialized() else []  # type: ignore[no-untyped-call]
     of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=devices):
         random.seed(stream)
