@@ -208,7 +208,7 @@ class InterruptCheckpoint(Callback):
             return
         self._stopped_by = number
         if (launcher := self._trainer.strategy.launcher) is not None:
-            launcher.kill(number)  # type: ignore[attr-defined]  # the processes that this one has started
+            launcher.kill(number)  # the processes that this one has started
         if self._trainer.world_size == 1 and not self._is_within_step:
             self._interrupt_after(INTERRUPT_SECONDS)
             raise StoppedBySignal(number)
