@@ -13,7 +13,6 @@ from lightning.pytorch.trainer.states import TrainerFn
 from remot.callbacks.interrupt import (
     SAVE_SECONDS,
     SAVING,
-    StoppedBySignal,
     checkpoint_to_write,
     is_sharded,
     print_line,
@@ -25,6 +24,7 @@ from remot.distributed import alone, is_first_process
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
 from remot.locks import locked
+from remot.stopping import StoppedBySignal
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
