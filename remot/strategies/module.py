@@ -137,7 +137,7 @@ class PostTrainingModule(AnsweringModule):
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
             "GRPO": grpo,
-            "DPO": dpo if dpo is not None else DPOObjective(),
+            "DPO": (dpo if dpo is not None else DPOObjective()).with_defaults(grpo),
         }
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
