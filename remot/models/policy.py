@@ -388,8 +388,14 @@ class VLMPolicy(nn.Module):
 
     @contextlib.contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within this context passes without gradient are those of the average of the policy over its steps."""
-        assert self.average is not None
+        """Within this context passes without gradient are those of the average of the policy over its steps.
+
+        Raises:
+            ConfigError: Without :meth:`keep_average`.
+        """
+        if self.average is None:
+            msg = "the policy keeps no average of its steps, which a teacher with `average` needs: call keep_average()"
+            raise ConfigError(msg)
         with self.evaluating(), self.average.active(self.model) as core:
             self._averaged = (core,)
             try:
