@@ -212,7 +212,7 @@ DEFAULTS = (
     (FrozenFrames, "greedy", True, "code grpo_trainer_v3.py"),
 )
 #: Files without a published number: ours alone, or a run of another file on a CPU.
-OURS = {"quickstart", "quickstart_best", "quickstart_long", "real_re10k"}
+OURS = {"quickstart", "quickstart_best", "quickstart_long", "quickstart_revisits", "real_re10k"}
 OURS |= {f"systems/quickstart_{name}" for name in ("learn", "no_graphs", "overrides")}
 
 
