@@ -175,7 +175,7 @@ PUBLISHED = {
         (f"{GRPO}.teacher", {"strength": 0.5, "decay_steps": 600, "clip": 0.2, "average": 0.01}, "note"),
     ),
     "losses/distillation": (
-        loss("NoPolicyLoss"), (f"{GRPO}.teacher.distillation", {"beta": 0.5, "weight": 1.0}, "code TRL"),
+        loss("NoPolicyLoss"), NO_KL, (f"{GRPO}.teacher.distillation", {"beta": 0.5, "weight": 1.0}, "code TRL"),
         (f"{GRPO}.teacher.average", 0.05, "code TRL"),
     ),
     "losses/truncated_importance": (
