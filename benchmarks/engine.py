@@ -19,37 +19,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from grpo.sizes import SIZES, write_processor_and_config
 
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.models.inputs.prompts import EncodedPrompts
-from remot.models.tiny import MINIMAL_SIZES, TinySizes, write_model_folder
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings, generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.structures import MotionLabel, PromptBatch, Question, Rollout, Slot
 
 WORDS = [f"What moved from picture {k} to picture {k + 1}, and where to?" for k in range(9)]
-SMALL = TinySizes(
-    hidden_size=256, num_layers=6, num_heads=4, num_key_value_heads=2, intermediate_size=768, vision_hidden_size=192
-)
-#: Of the published configuration of Qwen3-VL-4B; the tokenizer stays small, ids without a text are never drawn.
-QWEN3_VL_4B: dict[str, dict[str, Any]] = {
-    "text_config": {
-        "hidden_size": 2560, "intermediate_size": 9728, "num_hidden_layers": 36, "num_attention_heads": 32,
-        "num_key_value_heads": 8, "head_dim": 128, "vocab_size": 151_936,
-        "rope_parameters": {
-            "rope_type": "default", "rope_theta": 5_000_000, "mrope_interleaved": True, "mrope_section": [24, 20, 20]
-        },
-    },
-    "vision_config": {
-        "depth": 24, "hidden_size": 1024, "intermediate_size": 4096, "num_heads": 16, "out_hidden_size": 2560,
-        "num_position_embeddings": 2304, "deepstack_visual_indexes": [5, 11, 17],
-    },
-}  # fmt: skip
-SIZES: dict[str, tuple[TinySizes, dict[str, dict[str, Any]]]] = {
-    "minimal": (MINIMAL_SIZES, {}),
-    "small": (SMALL, {}),
-    "4b": (SMALL, QWEN3_VL_4B),
-}
 
 
 @dataclass(frozen=True)
@@ -65,12 +43,7 @@ class Setting:
 
 def load(size: str, dtype: Any, folder: Path, end_bias: float | None) -> VLMPolicy:  # noqa: ANN401
     """A policy of random weights with adapters, on the GPU if there is one."""
-    sizes, changes = SIZES[size]
-    write_model_folder(folder, WORDS, sizes=sizes)
-    config = json.loads((folder / "config.json").read_text())
-    for part, numbers in changes.items():
-        config[part] |= numbers
-    (folder / "config.json").write_text(json.dumps(config))
+    write_processor_and_config(folder, WORDS, size)
     source = ModelSource(str(folder), dtype=dtype, random_weights=True, min_pixels=1, max_pixels=2**24)
     policy = VLMPolicy(source, LoRA(rank=16), gradient_checkpointing=size == "4b")
     policy.logit_bias[list(policy.eos_token_ids)] = -torch.inf if end_bias is None else end_bias

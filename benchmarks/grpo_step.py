@@ -20,6 +20,7 @@ from typing import Any
 from grpo.memory import STARTED, resident_bytes
 from grpo.point import Point, grid, parse_point, write_model
 from grpo.results import append, machine, markdown, print_point
+from grpo.sizes import SIZES
 
 QUICK = "lora:8:448:64"
 RESULTS = Path(__file__).parent / "results"
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     names = [QUICK] if options.quick else (options.points or grid())
     settings = {
         "num_repeats": options.repeats, "num_threads": options.threads, "checkpointing": options.checkpointing,
+        "size": options.size, "dtype": options.dtype, "device": options.device,
     }  # fmt: skip
     points = [parse_point(name, **settings) for name in names]
     folder = options.results or (None if options.quick else RESULTS)  # the quick point is for checks, not for keeping
@@ -60,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def compare(point: Point, sides: Sequence[str]) -> dict[str, Any]:
     """Both libraries at one point, one after the other."""
     result: dict[str, Any] = {"point": point.name, "checkpointing": point.checkpointing, "threads": point.num_threads}
+    result |= {"size": point.size, "dtype": point.dtype, "device": point.device}
     result["load_average_before"] = os.getloadavg()[0]
     with tempfile.TemporaryDirectory(prefix="grpo-step-") as scratch:
         folder = Path(scratch)
@@ -82,8 +85,10 @@ def _in_fresh_process(side: str, point: Point, folder: Path) -> dict[str, Any]:
     threads = str(point.num_threads)
     environment = {
         **os.environ, "OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads, "TOKENIZERS_PARALLELISM": "false",
-        "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": "", "HF_DATASETS_OFFLINE": "1",
+        "HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1",
     }  # fmt: skip
+    if point.device == "cpu":
+        environment["CUDA_VISIBLE_DEVICES"] = ""
     log = folder / f"{side}.log"
     started, most = folder / STARTED, 0
     started.unlink(missing_ok=True)
@@ -133,6 +138,9 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="timed steps, after one that warms up")
     parser.add_argument("--threads", type=int, default=1, help="of torch, alike for both")
     parser.add_argument("--checkpointing", choices=("default", "on", "off"), default="default")
+    parser.add_argument("--size", choices=SIZES, default="small", help="of the model, random weights")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the weights")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="to look at one side alone")
     parser.add_argument("--results", type=Path, default=None, help="folder to append to")
     parser.add_argument("--side", choices=(*SIDES, "prepare"), help=argparse.SUPPRESS)

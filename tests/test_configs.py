@@ -212,6 +212,7 @@ SAME_CODE = (
     "2_vary",
     "game_to_real",
     "game_to_real_grpo",
+    "game_to_real_more",
     "quickstart_long",
 )
 

@@ -154,3 +154,9 @@ def empty_blocks(page):
 
 def test_yaml_blocks_are_yaml():
     assert faults_by_page(empty_blocks) == {}
+
+
+def test_folders_for_load_dataset_are_not_named_like_a_reader_of_datasets():
+    """``load_dataset("parquet")`` reads every file of the working folder, not the folder of that name."""
+    readers = re.compile(r"""load_dataset\("(?:parquet|json|csv|text|arrow|imagefolder|videofolder)"\)""")
+    assert faults_by_page(lambda page: readers.findall(page.read_text())) == {}

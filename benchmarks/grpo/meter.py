@@ -12,6 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from grpo.memory import forget_peak, resident_bytes
@@ -41,6 +42,8 @@ class Meter:
         gc.collect()
         ctypes.CDLL(None).malloc_trim(0)
         forget_peak()
+        if torch.cuda.is_initialized():
+            torch.cuda.reset_peak_memory_stats()
         self.baseline_bytes = resident_bytes("self")
         self._started.touch()
         self._ends.append(time.perf_counter())
@@ -48,6 +51,8 @@ class Meter:
 
     def end_step(self) -> None:
         """One optimiser step is done, the fetching of its data included."""
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
         self._ends.append(time.perf_counter())
         self._cpu_ends.append(time.process_time())
         self._phases.append(dict(self._current))
@@ -98,7 +103,9 @@ class Meter:
         names = sorted({name for step in timed for name in step})
         images = images_per_step * len(seconds)
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        device_peak = torch.cuda.max_memory_allocated() if torch.cuda.is_initialized() else 0
         return {
+            "device_peak_mib": device_peak / MEBIBYTE,
             "step_seconds": statistics.median(seconds[1:]),
             "step_cpu_seconds": statistics.median(cpu_seconds[1:]),
             "all_step_seconds": [round(second, 4) for second in seconds],

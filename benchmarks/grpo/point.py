@@ -41,6 +41,9 @@ class Point:
         checkpointing: Gradient checkpointing: ``default`` leaves each library its own default.
         num_repeats: Timed steps after the one that warms up.
         num_threads: Of torch.
+        size: Of the model, one of :data:`grpo.sizes.SIZES`.
+        dtype: Of its weights; trained adapters are float32 in this library whatever it is.
+        device: ``cpu`` or ``cuda``.
         seed: Of weights, images and noise.
     """
 
@@ -53,6 +56,9 @@ class Point:
     checkpointing: Literal["default", "on", "off"] = "default"
     num_repeats: int = 3
     num_threads: int = 1
+    size: str = "small"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    device: Literal["cpu", "cuda"] = "cpu"
     seed: int = 0
 
     @property
@@ -111,14 +117,17 @@ def rewards(completions: Sequence[str]) -> list[float]:
 
 
 def write_model(folder: Path, point: Point) -> None:
-    """Random weights of a small Qwen3-VL with grouped keys, and its processor, for images of this size."""
-    from remot.models.tiny import TinySizes, write_model_folder
+    """Random weights of a Qwen3-VL with grouped keys, and its processor, for images of this size."""
+    import torch
+    from transformers import AutoConfig, AutoModelForImageTextToText
 
-    sizes = TinySizes(
-        hidden_size=256, num_layers=6, num_heads=4, num_key_value_heads=2, intermediate_size=768,
-        vision_hidden_size=192, vision_depth=4, vision_heads=4, image_pixels=point.side_pixels,
-    )  # fmt: skip
-    write_model_folder(folder, [question(0), question(1)] * 2, sizes=sizes, seed=point.seed)
+    from grpo.sizes import write_processor_and_config
+
+    texts = [question(0), question(1)] * 2
+    write_processor_and_config(folder, texts, point.size, image_pixels=point.side_pixels, seed=point.seed)
+    torch.manual_seed(point.seed)
+    config = AutoConfig.from_pretrained(folder)
+    AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, point.dtype)).save_pretrained(folder)
 
 
 def end_logit(vocabulary: int, point: Point) -> float:

@@ -91,7 +91,7 @@ def run(point: Point, folder: Path) -> dict[str, Any]:
     checkpointing = {} if point.checkpointing == "default" else {"gradient_checkpointing": point.checkpointing == "on"}
     module = PostTrainingModule(
         policy=PolicySettings(
-            source=ModelSource(str(folder)),
+            source=ModelSource(str(folder), dtype=point.dtype),
             adaptation=LoRA(LORA_RANK, LORA_ALPHA) if lora else FullWeights(),
             train_vision=not lora,
             **checkpointing,
@@ -108,7 +108,7 @@ def run(point: Point, folder: Path) -> dict[str, Any]:
     )
     trainer = lightning.Trainer(
         max_steps=point.num_steps,
-        accelerator="cpu",
+        accelerator="cpu" if point.device == "cpu" else "gpu",
         devices=1,
         logger=False,
         enable_checkpointing=False,

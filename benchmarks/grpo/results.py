@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 PACKAGES = ("remot", "trl", "transformers", "peft", "torch", "lightning", "accelerate", "datasets")
 PHASES = ("rollout", "reference", "policy")
 HEADER = (
@@ -27,6 +29,7 @@ def machine() -> dict[str, Any]:
         "host": platform.node(),
         "cpu": model,
         "cores": os.cpu_count(),
+        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
         "python": platform.python_version(),
         **{name: _version(name) for name in PACKAGES},
@@ -50,7 +53,7 @@ def _version(name: str) -> str:
 def print_point(result: Mapping[str, Any]) -> None:
     """Everything of one point in a few lines."""
     loads = f"{result['load_average_before']:.1f} before, {result['load_average_after']:.1f} after"
-    print(f"\n{result['point']} (checkpointing {result['checkpointing']}, load average {loads})")
+    print(f"\n{result['point']}, {_model(result)} (checkpointing {result['checkpointing']}, load average {loads})")
     for side in ("trl", "remot"):
         if side not in result:
             continue
@@ -86,12 +89,18 @@ def _cells(result: Mapping[str, Any]) -> tuple[str, ...]:
         f"{result['speedup']:.2f}×",
         _split(trl),
         _split(ours),
-        f"{trl['peak_mib']:.0f}",
-        f"{ours['peak_mib']:.0f}",
+        f"{_peak(trl):.0f}",
+        f"{_peak(ours):.0f}",
         f"{result['memory_ratio']:.2f}",
         f"{trl['vision_passes']:g} → {ours['vision_passes']:g}",
         f"{trl['preprocessing_runs']:g} → {ours['preprocessing_runs']:g}",
     )
+
+
+def _peak(side: Mapping[str, Any]) -> float:
+    """MiB of the GPU where there is one."""
+    mib: float = side.get("device_peak_mib") or side["peak_mib"]
+    return mib
 
 
 def _split(side: Mapping[str, Any]) -> str:
@@ -114,7 +123,10 @@ def append(folder: Path, facts: Mapping[str, Any], result: Mapping[str, Any]) ->
 
 def _title(facts: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {facts[name]}" for name in ("trl", "transformers", "torch"))
-    return (
-        f"{facts['host']}, {facts['cpu']}, {row['threads']} thread(s), {facts['date']}, {versions}, "
-        f"checkpointing {row['checkpointing']}"
-    )
+    where = facts["gpu"] if row.get("device") == "cuda" else f"{facts['cpu']}, {row['threads']} thread(s)"
+    return f"{facts['host']}, {where}, {facts['date']}, {versions}, {_model(row)}, checkpointing {row['checkpointing']}"
+
+
+def _model(row: Mapping[str, Any]) -> str:
+    """Size and precision; older lines are of the small model in float32."""
+    return f"{row.get('size', 'small')} model in {row.get('dtype', 'float32')}"

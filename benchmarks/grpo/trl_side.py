@@ -53,7 +53,7 @@ def run(point: Point, folder: Path) -> dict[str, Any]:
     """Measure some steps of TRL."""
     meter = Meter(folder.parent / STARTED)
     trainer = GRPOTrainer(
-        model=AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32),
+        model=AutoModelForImageTextToText.from_pretrained(folder, dtype=getattr(torch, point.dtype)),
         reward_funcs=shared_reward,
         args=_arguments(point, folder),
         train_dataset=_dataset(point),
@@ -87,8 +87,8 @@ def _arguments(point: Point, folder: Path) -> GRPOConfig:
         max_steps=point.num_steps,
         seed=point.seed,
         shuffle_dataset=False,
-        bf16=False,
-        use_cpu=True,
+        bf16=point.dtype == "bfloat16",
+        use_cpu=point.device == "cpu",
         logging_steps=1,
         save_strategy="no",
         report_to="none",

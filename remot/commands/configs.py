@@ -105,6 +105,7 @@ def configs_command(name: str | None = None, copy: Path | None = None) -> None:
     except OSError as error:
         msg = f"--copy {copy}: {error.strerror}; name a new file"
         raise ConfigError(msg) from error
+    write_out(f"written to {copy}\n")
 
 
 def recipes() -> Iterator[tuple[str, str]]:

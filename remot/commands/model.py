@@ -4,6 +4,7 @@ from pathlib import Path
 
 from remot.commands.data.sources import data_from, data_section
 from remot.models.tiny import TinySizes
+from remot.terminal import write_out
 
 REMOT_TINY = TinySizes()
 
@@ -34,3 +35,4 @@ def blank_command(
     questions = [data.prompts["train"].prompt(number).question for number in range(num_texts)]
     texts = [text for question in questions for text in (question.text, question.reasoning)]
     write_model_folder(out, texts, sizes=sizes, seed=seed)
+    write_out(f"written to {out}; train it with: remot fit --config … --model.policy.source.pretrained {out}\n")

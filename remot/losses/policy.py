@@ -32,12 +32,14 @@ class PolicyLoss(ABC):
         denominator_is_global: The denominator counts the completions of all processes, not only of this one.
         is_zero_without_advantage: Without a KL term a completion whose advantage is 0 adds nothing to the loss and its
             gradient, and need not be computed.
+        adds_up_over_completions: Parts of a group give losses that add up to the group's, as parts of a batch do.
     """
 
     aggregation: Aggregation = "sequence_mean"
     length: int | None = None
     denominator_is_global: bool = True
     is_zero_without_advantage: ClassVar[bool] = False
+    adds_up_over_completions: ClassVar[bool] = False
 
     beta: float
     kl: KL | None
@@ -95,6 +97,7 @@ class _FormulaLoss(PolicyLoss):
     """A loss whose constants are fields by the names of the formula's own arguments."""
 
     is_zero_without_advantage = True
+    adds_up_over_completions = True
 
     formula: ClassVar[Callable[..., LossOutput]]
     constants: ClassVar[tuple[str, ...]]
@@ -371,6 +374,7 @@ class NoPolicyLoss(PolicyLoss):
     """
 
     is_zero_without_advantage = True
+    adds_up_over_completions = True
 
     beta: float = 0.0
     kl: KL | None = None

@@ -16,8 +16,8 @@ Result = TypeVar("Result")
 
 #: What needs less memory where a single prompt is too much, in the order in which to try it.
 LAST_RESORTS = (
-    "model.policy.gradient_checkpointing: true, or lower model.policy.source.max_pixels, model.grpo.max_new_tokens or "
-    "model.grpo.num_completions"
+    "model.grpo.micro_batch_tokens: 1024 or model.policy.gradient_checkpointing: true, or lower "
+    "model.policy.source.max_pixels, model.grpo.max_new_tokens or model.grpo.num_completions"
 )
 
 #: Numbers of hidden size that a transformer block keeps for the backward pass beside its keys, values and

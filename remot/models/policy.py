@@ -23,7 +23,8 @@ from remot.models.logprobs import Divergence, token_divergences, token_logprobs,
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
-from remot.models.parts import blocks
+from remot.models.parts import blocks, language_model
+from remot.models.prepacked import prepacked
 from remot.models.reference import AVERAGED, ReferenceSnapshot, frozen_copy
 from remot.models.sharding import Sharding
 from remot.models.tokenization import PolicyTexts
@@ -423,10 +424,17 @@ class VLMPolicy(nn.Module):
 
     @contextlib.contextmanager
     def sampling(self) -> Iterator[None]:
-        """As :meth:`evaluating`, for many passes between two updates: adapters become part of whole weights."""
-        merged = contextlib.nullcontext() if self.sharding is not None else self.adaptation.merged(self.model)
-        with self.evaluating(), merged:
-            yield
+        """As :meth:`evaluating`, for many passes between two updates: adapters become part of whole weights.
+
+        On a CPU those are laid out for products with few rows.
+        """
+        with self.evaluating():
+            if self.sharding is not None:
+                yield
+                return
+            layers = dict.fromkeys([*language_model(self.core).modules(), self.core.get_output_embeddings()])
+            with self.adaptation.merged(self.model), prepacked(layers):
+                yield
 
     @contextlib.contextmanager
     def reference_policy(self) -> "Iterator[PreTrainedModel]":

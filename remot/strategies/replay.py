@@ -82,15 +82,16 @@ def _before_losses(losses: GroupLosses) -> Iterator[str]:
 def _of_losses(module: PostTrainingModule, prepared: PreparedStep, names: list[str]) -> Iterator[str]:
     losses, policy = prepared.micro_losses, module.loaded_policy
     named = [(name, parameter) for name, parameter in policy.named_parameters() if parameter.requires_grad]
-    rows = losses.slices(1) if isinstance(losses, GroupLosses) else [slice(row, row + 1) for row in range(len(names))]
+    parts = losses.parts(1) if isinstance(losses, GroupLosses) else [None] * len(names)
     for parameter in policy.parameters():
         parameter.grad = None
-    for prompts, output in zip(rows, losses(1), strict=True):
-        name = names[prompts.start]
-        if isinstance(losses, GroupLosses):
+    for number, (part, output) in enumerate(zip(parts, losses(1), strict=True)):
+        name = names[number if part is None else part.rows.start]
+        if part is not None and isinstance(losses, GroupLosses):
+            place = part.rows.start, part.completions.start
             for what, kept in (("policy", losses.before), ("reference", losses.reference)):
-                if prompts.start in kept:
-                    for column, token in _places(kept[prompts.start], losses.mask[prompts.start]):
+                if place in kept:
+                    for column, token in _places(kept[place], losses.mask[part.rows.start]):
                         yield f"the {what}'s log-probability of token {token} of completion {column} of prompt {name}"
         terms = [term for term, number in output.metrics.items() if not torch.isfinite(torch.tensor(number))]
         if terms:

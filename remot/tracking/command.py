@@ -14,7 +14,7 @@ from remot.terminal import console, write_err, write_out
 from remot.tracking.compare import RUN_BY_RUN, CompareTable, read_runs, table_of
 from remot.tracking.csv_files import write_csv
 from remot.tracking.dual_tuning import dual_rows
-from remot.tracking.folders import read_folder
+from remot.tracking.folders import folders_of, read_folder
 from remot.tracking.groups import RunRow
 from remot.tracking.html_report import report_html
 from remot.tracking.plot import plot_comparison
@@ -51,8 +51,8 @@ def compare_command(  # noqa: PLR0913 (one argument per option)
         html: Where to save one page with everything, which needs no other file and no network.
         by: Group by these settings alone and pool over everything else, such as ``--by lr``; by the whole
             configuration without the seed if left out.
-        runs: Compare these alone, each by itself: names of the experiment's runs, folders of runs, or folders that
-            remot evaluate wrote.
+        runs: Compare these alone, each by itself: names of the experiment's runs, folders of runs or of
+            evaluations, or one that holds several of them, as that of a sweep.
         baseline: Number of the group that the others are tested against.
         metrics: Scores to test, each with those below it, such as ``--metrics partial attribute``.
         dual: Numbers of two groups, one trained with reasoning, one to answer at once: which attributes, or other
@@ -95,6 +95,9 @@ def chosen_runs(experiment: str | None, tracking_uri: str, chosen: Sequence[str]
     Raises:
         ConfigError: If one is not there.
     """
+    chosen = [
+        str(one) for name in chosen for one in (folders_of(Path(name)) if Path(name).is_dir() else [name])
+    ]  # a folder of runs stands for those in it
     folders = {name: read_folder(Path(name)) for name in chosen if Path(name).is_dir()}
     if chosen and len(folders) == len(set(chosen)):
         return tuple(folders.values())

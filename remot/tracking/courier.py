@@ -31,6 +31,8 @@ _MAX_TAG_CHARS = 5000
 #: Longest time of one delivery; of an upload of a text; of all that is left when a run ends; and of that if the store
 #: fails at the end.
 SEND_SECONDS, TEXT_SECONDS, FLUSH_SECONDS, LAST_TRY_SECONDS = 30.0, 300.0, 30.0, 5.0
+#: Longest time in which a new database file is made; a server is asked for ``client.ANSWER_SECONDS`` only.
+STORE_SECONDS = 300.0
 #: Longest time of the upload of a checkpoint, which a step waits for.
 UPLOAD_SECONDS = 3600.0
 #: The thread sees within this time that its time is over.
@@ -195,7 +197,7 @@ class Courier:
         target = self.journal.target
         if target.run_id is not None:
             return
-        in_time(lambda: prepare_store(target.tracking_uri, target.experiment, target.artifact_location), SEND_SECONDS)
+        in_time(lambda: prepare_store(target.tracking_uri, target.experiment, target.artifact_location), STORE_SECONDS)
         experiment_id, run_id = in_time(lambda: self._made(target), SEND_SECONDS)
         self.journal.set_target(run_id=run_id, experiment_id=experiment_id)
 

@@ -19,6 +19,17 @@ SCORES_FILE, VERDICTS_FILE = "scores.json", "answers.jsonl"
 _STATES = {"finished": "FINISHED", "running": "RUNNING", "interrupted": "KILLED"}
 
 
+def folders_of(folder: Path) -> list[Path]:
+    """The runs and evaluations directly below a folder, as those of a sweep; the folder itself if there are none."""
+    if _holds_one(folder):
+        return [folder]
+    return sorted(child for child in folder.iterdir() if _holds_one(child)) or [folder]
+
+
+def _holds_one(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in (RUN_FILE, SCORES_FILE))
+
+
 def read_folder(folder: Path) -> RunRow:
     """The run or the evaluation in a folder.
 

@@ -19,6 +19,8 @@ BASE_COLOUR, FINAL_COLOUR = "#b8bec6", "#2563a8"
 _METRICS = ("partial", "overall")
 #: Width of a letter of the labels below bars, so that they do not overlap.
 INCHES_PER_LETTER = 0.085
+#: Height of a line of them, so that they do not take the height of the bars.
+INCHES_PER_LINE = 0.16
 #: Of the strategies' learning curves, safe for colour-blind readers (Okabe and Ito).
 _CURVE_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 
@@ -41,9 +43,11 @@ def plot_comparison(table: CompareTable, path: str | Path) -> Path:
 
     curves = [run for run in table.runs if len(run.curve) > 1]
     bars = _bars(table, _METRICS[0])
-    longest = max((len(line) for bar in bars for line in bar.label.splitlines()), default=0)
+    labels = [bar.label.splitlines() for bar in bars]
+    longest = max((len(line) for label in labels for line in label), default=0)
+    height = 4.6 + INCHES_PER_LINE * max((len(label) - 4 for label in labels), default=0)
     width = max(5.2, max(1.3, INCHES_PER_LETTER * longest) * len(bars))
-    figure = Figure(figsize=(width * (2 + bool(curves)), 4.6), layout="constrained")
+    figure = Figure(figsize=(width * (2 + bool(curves)), max(4.6, height)), layout="constrained")
     axes = figure.subplots(1, 2 + bool(curves))
     for axis, metric in zip(axes, _METRICS, strict=False):
         _draw_bars(axis, metric, _bars(table, metric))

@@ -58,6 +58,7 @@ def test_a_recipe_is_printed_and_copied(tmp_path, monkeypatch, capsys):
     assert capsys.readouterr().out == QUICKSTART.read_text()
     main(["configs", "quickstart.yaml", "--copy", "mine.yaml"])
     assert Path("mine.yaml").read_text() == QUICKSTART.read_text()
+    assert "mine.yaml" in capsys.readouterr().out
     with pytest.raises(SystemExit) as stop:
         main(["configs", "quickstart.yaml", "--copy", "mine.yaml"])
     assert stop.value.code == 2

@@ -1,6 +1,8 @@
 """``remot model blank``: the sizes and the vocabulary that were asked for."""
 
+import io
 import json
+from contextlib import redirect_stdout
 
 import pytest
 import yaml
@@ -33,7 +35,10 @@ def blank(tmp_path_factory):
     config = folder / "forward.yaml"
     config.write_text(yaml.safe_dump(FORWARD))
     words = ["model", "blank", "--out", str(folder / "model"), "--config", str(config), "--root", "embedded/bench"]
-    main([*words, "--num_texts", "40", "--image_pixels", "96", "--hidden_size", "64"])
+    shown = io.StringIO()
+    with redirect_stdout(shown):
+        main([*words, "--num_texts", "40", "--image_pixels", "96", "--hidden_size", "64"])
+    assert f"written to {folder / 'model'}" in shown.getvalue()
     return folder / "model"
 
 

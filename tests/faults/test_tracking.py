@@ -90,6 +90,15 @@ def test_a_server_lost_in_the_middle_gets_every_point_once_when_it_is_back(fault
     assert not [line for line in lines if "remot sync" in line]
 
 
+def test_a_store_that_is_made_may_take_longer_than_a_delivery(tmp_path, monkeypatch):
+    """A database file of many tables takes half a minute where other work has the processor."""
+    monkeypatch.setattr(courier, "prepare_store", lambda *_: time.sleep(1.2))
+    monkeypatch.setattr(courier.Courier, "_made", lambda *_: ("1", "run"))
+    held = journal.Journal(tmp_path, journal.Target("sqlite:///new.db", "e", None, None, {}, "key"))
+    courier.Courier(held, print).ensure_run()
+    assert held.target.run_id == "run"
+
+
 def test_what_is_left_at_the_end_is_named_and_can_be_delivered(server, tmp_path, capsys):
     broken, lines = server("dies", good=1), []
     logger = spooled(broken.uri, tmp_path, lines)

@@ -16,7 +16,7 @@ from remot.data.experts.camera import turn_degrees
 from remot.data.media import check_media
 from remot.errors import AnnotationError, ConfigError
 from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, LayoutBox, ObjectTrack
-from remot.synthetic.simulators import aloha, aloha_moves, common, doom_walk, miniworld
+from remot.synthetic.simulators import aloha, aloha_moves, common, doom_walk, miniworld, vizdoom
 from tests.helpers import assert_close
 
 NAN = float("nan")
@@ -105,6 +105,18 @@ def test_a_map_that_does_not_exist_is_refused(motion, tmp_path):
     with pytest.raises(ConfigError, match="MAP33"):
         commands.vizdoom_command(tmp_path / "new", motion=motion, maps=["MAP33"])
     assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("motion", ["walk", "turn", "roam"])
+def test_a_recording_ends_with_the_number_of_clips_and_their_folder(motion, tmp_path, monkeypatch, capsys):
+    """Of stand-ins for the game and for the process that writes."""
+    monkeypatch.setattr(vizdoom, "record_clip", lambda *_, **__: (sample_recording().clip, sample_recording().frames))
+    monkeypatch.setattr(common, "write_recordings", lambda made, out, **_: (out for _ in made))
+    monkeypatch.setattr(doom_walk, "record_walk", lambda *_, **__: sample_recording())
+    commands.vizdoom_command(tmp_path / "new", num_clips=2, motion=motion)
+    shown = capsys.readouterr()
+    assert f"2 clips written to {tmp_path / 'new'}" in shown.out
+    assert "recording clips" in shown.err
 
 
 @pytest.mark.slow

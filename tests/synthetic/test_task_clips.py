@@ -11,6 +11,8 @@ import pytest
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root, embedded_clips_root
 from remot.data.media import check_media, read_frames
+from remot.synthetic.rendering import clips as clips_module
+from remot.synthetic.rendering import render_command
 from remot.synthetic.rendering.canvas import COLOURS
 from remot.synthetic.rendering.clips import render_task_clip, render_task_clips
 from remot.synthetic.rendering.tracing import Room, Solid, looking, trace_frame
@@ -50,6 +52,15 @@ def test_the_files_are_those_of_the_command(tmp_path):
     render_task_clips(tmp_path, 3, 0)
     for file in tmp_path.glob("*.json"):
         assert json.loads(file.read_text()) == json.loads((ROOT / file.name).read_text())
+
+
+def test_rendering_ends_with_the_number_of_clips_and_their_folder(tmp_path, monkeypatch, capsys):
+    """Of a stand-in for the work; the bar goes to the standard error."""
+    made = []
+    monkeypatch.setattr(clips_module, "render_task_clips", lambda *settings: made.append(settings[:3]))
+    render_command(tmp_path, num_clips=3, seed=5, collection="tasks")
+    assert made == [(tmp_path, 3, 5)]
+    assert capsys.readouterr().out.startswith(f"3 clips written to {tmp_path};")
 
 
 def test_a_clip_depends_on_seed_and_number_only():

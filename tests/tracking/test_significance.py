@@ -13,7 +13,7 @@ from scipy import stats
 from remot.cli import main
 from remot.errors import ConfigError
 from remot.evaluation.answer_table import PolicyAnswers
-from remot.tracking.command import compare_command
+from remot.tracking.command import chosen_runs, compare_command
 from remot.tracking.compare import table_of
 from remot.tracking.folders import read_folder
 from remot.tracking.groups import RunRow
@@ -202,6 +202,16 @@ def test_an_evaluation_of_an_earlier_version_names_the_file(tmp_path):
     (folder / "answers.jsonl").write_text('{"id": "a", "scores": {"partial": 1.0}}\n')
     with pytest.raises(ConfigError, match=r"answers\.jsonl: line 1 names no question; run the command"):
         read_folder(folder)
+
+
+def test_a_folder_of_runs_stands_for_those_in_it(tmp_path):
+    for name in ("b", "a"):
+        evaluation_folder(tmp_path / name, BASE)
+    (tmp_path / "log.txt").write_text("of a sweep")
+    found = chosen_runs(None, "sqlite:///absent.db", [str(tmp_path)])
+    each = chosen_runs(None, "sqlite:///absent.db", [str(tmp_path / "a"), str(tmp_path / "b")])
+    assert [(run.name, run.run_id) for run in found] == [(run.name, run.run_id) for run in each]
+    assert len(found) == 2
 
 
 def test_what_is_no_run_is_refused(tmp_path):

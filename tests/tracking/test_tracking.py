@@ -6,6 +6,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import warnings
 from contextlib import closing
 from hashlib import sha256
 from types import SimpleNamespace
@@ -175,6 +176,21 @@ def test_settings_that_differ_are_columns_and_labels(sweep, tmp_path):
     assert "| logic_weight | lr |" in header
     assert _group_label(table, table.groups[1]) == ["GRPO", "logic_weight 1.7", "lr 0.1", "40 steps, n=2"]
     assert plot_comparison(table, tmp_path / "a.png").stat().st_size > 10_000
+
+
+def test_labels_of_many_settings_have_room_in_the_plot(store, tmp_path):
+    """Two groups that differ in twenty settings: labels of 22 lines, below bars that keep their height."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(store)
+    experiment = client.create_experiment("many")
+    for seed, value in enumerate("12"):
+        settings = {f"model.grpo.reward.init_args.setting_{number}": value for number in range(20)}
+        add_run(client, experiment, strategy="GRPO", seed=seed, base=0.4, final=0.5, **settings)
+    table = compare_runs(store, "many")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # matplotlib warns where nothing is left of a plot
+        assert plot_comparison(table, tmp_path / "a.png").stat().st_size > 10_000
 
 
 def test_by_pools_over_everything_else(sweep, capsys):

@@ -46,4 +46,5 @@ def convert_command(  # noqa: PLR0913 - the options of the command
         return
     from remot.datatools.convert.questions import convert_questions
 
-    write_out("".join(f"{line}\n" for line in (*convert_questions(source, out, turns).lines(), out)))
+    conversion = convert_questions(source, out, turns)
+    write_out("".join(f"{line}\n" for line in (*conversion.lines(), *conversion.files)))

@@ -1,12 +1,13 @@
 """``remot record vizdoom``, ``remot record aloha`` and ``remot record miniworld``."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from remot.commands.data.audit_table import ProgressBars
 from remot.errors import ConfigError
+from remot.terminal import write_out
 
 if TYPE_CHECKING:
     from remot.synthetic.simulators.common import Recording
@@ -38,11 +39,14 @@ def vizdoom_command(
     _require_some(num_clips)
     chosen = tuple(maps or MAPS)
     require_maps(chosen)
-    if motion != "walk":
-        record_command(out, num_clips, seed, chosen, roams=motion == "roam")
-    else:
+    if motion == "walk":
         record = partial(record_walk, maps=chosen)
         _record(record, out, num_clips, seed, (SOURCE, LICENCE), small=small)
+        return
+    with ProgressBars() as bars:
+        show = partial(bars.show, "recording clips", total=num_clips)
+        record_command(out, num_clips, seed, chosen, roams=motion == "roam", progress=show)
+    write_out(_written(out, num_clips))
 
 
 def aloha_command(
@@ -110,6 +114,11 @@ def _record(
     crf = {"crf": SMALL_CRF} if small else {}
     chosen = map(reduced, recordings) if small else recordings
     written = write_recordings(chosen, out.resolve(), source=rights[0], licence=rights[1], **crf)
-    for number, _ in enumerate(written, start=1):
-        sys.stderr.write(f"\rrecorded {number} of {num_clips} clips")
-    sys.stderr.write("\n")
+    with ProgressBars() as bars:
+        for number, _ in enumerate(written, start=1):
+            bars.show("recording clips", number, num_clips)
+    write_out(_written(out, num_clips))
+
+
+def _written(out: Path, num_clips: int) -> str:
+    return f"{num_clips} clips written to {out}; check them with: remot data validate {out}\n"

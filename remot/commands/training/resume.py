@@ -30,6 +30,7 @@ FREE_KEYS = (
     *("trainer.limit_val_batches", "trainer.limit_test_batches", "trainer.limit_predict_batches"),
     *(
         "model.micro_batch_prompts",
+        "model.grpo.micro_batch_tokens",
         "model.max_skipped_in_a_row",
         "model.rollout",
         "model.policy.gradient_checkpointing",

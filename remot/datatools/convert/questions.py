@@ -28,17 +28,19 @@ class Conversion:
         num_questions: Questions written.
         left_out: Rows that cannot be carried, by reason, each with its sentence.
         keys: How many rows have keys for which a question has no place.
+        files: What was written: the questions, and the rows that were left out, if there are any.
     """
 
     num_rows: int = 0
     num_questions: int = 0
     left_out: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     keys: Counter[str] = field(default_factory=Counter)
+    files: list[Path] = field(default_factory=list)
 
     def lines(self) -> Iterator[str]:
         """The report."""
         num_left_out = sum(map(len, self.left_out.values()))
-        yield f"{self.num_questions} questions of {self.num_rows} rows, {num_left_out} rows left out"
+        yield f"{self.num_questions} questions of {self.num_rows} rows, {num_left_out} left out"
         for reason, rows in sorted(self.left_out.items(), key=lambda one: -len(one[1])):
             yield f"  {len(rows)} for {reason}, such as"
             yield from (f"    {row}" for row in rows[:NUM_NAMED])
@@ -65,13 +67,14 @@ def convert_questions(source: Path, out: Path, turns: Turns = "refuse") -> Conve
         if file.exists():
             msg = f"--out {file} is there already, choose another file"
             raise ConfigError(msg)
-    conversion = Conversion()
+    conversion = Conversion(files=[out, left_out])
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         with ExitStack() as stack:
             written, refused = (stack.enter_context(file.open("w", encoding="utf-8")) for file in (out, left_out))
             _convert(source, turns, conversion, written, refused)
         if not conversion.left_out:
+            conversion.files.remove(left_out)
             left_out.unlink()
     except OSError as error:
         msg = f"--out {out}: cannot be written ({cause_of(error)})"

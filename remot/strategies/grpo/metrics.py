@@ -42,22 +42,26 @@ class LogprobMismatch:
     """
 
     rollout: Rollout
-    #: By prompt, [3]: sum, count and largest, on the device.
-    of_prompts: dict[int, Tensor] = field(default_factory=dict, init=False)
+    #: By prompt and first completion of a part, [3]: sum, count and largest, on the device.
+    of_parts: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False)
 
-    def update(self, rows: slice, logprobs: Tensor, mask: Tensor) -> None:
-        """Compare the tokens under ``mask`` of some prompts [P, G, T]; only once, as later the weights have moved."""
-        if rows.start in self.of_prompts:
+    def update(self, rows: slice, first: int, logprobs: Tensor, mask: Tensor) -> None:
+        """Compare the tokens under ``mask`` of some prompts [p, G, T]; only once, as later the weights have moved.
+
+        ``first`` is the first of those completions of each that the part holds.
+        """
+        if (rows.start, first) in self.of_parts:
             return
         gaps = (logprobs - self.rollout.logprobs[rows]).abs().masked_fill(~mask, 0.0).flatten(1)
         sums = torch.stack([gaps.sum(-1), mask.flatten(1).sum(-1).to(gaps), gaps.amax(-1)], dim=-1)
-        self.of_prompts.update(zip(range(rows.start, rows.stop), sums, strict=True))
+        names = [(number, first) for number in range(rows.start, rows.stop)]
+        self.of_parts.update(zip(names, sums, strict=True))
 
     def metrics(self) -> dict[str, float]:
         """Mean over tokens and the largest; nothing if nothing was compared."""
-        if not self.of_prompts:
+        if not self.of_parts:
             return {}
-        sums = torch.stack(list(self.of_prompts.values()))  # [P, 3]
+        sums = torch.stack(list(self.of_parts.values()))  # [parts, 3]
         total, count, _ = sums.sum(0).tolist()
         largest = float(sums[:, 2].amax())
         return {"rollout/logprob_gap_mean": total / max(count, 1.0), "rollout/logprob_gap_max": largest}

@@ -30,6 +30,9 @@ from remot.strategies.grpo.teacher import PrivilegedTeacher
 from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress, require_whole_weights
 from remot.structures import PromptBatch
 
+#: Completion tokens of a backward pass on a CPU; more at once are no faster there and take memory.
+TOKENS_ON_CPU = 4096
+
 
 @dataclass(frozen=True)
 class GRPOObjective(Objective):
@@ -61,6 +64,10 @@ class GRPOObjective(Objective):
             or pulls their distributions towards it; None weighs all tokens of a completion alike.
         turns: An environment that replies to completions, such as :class:`remot.environments.FrameRequests`, and its
             bounds; ``max_new_tokens`` is then that of a turn. None for completions of one turn.
+        micro_batch_tokens: Completion tokens of a backward pass at most, for long completions: those of a prompt are
+            taken in parts, each behind the prompt again. Changes memory and time, no result. None is 4,096 on a CPU
+            and no limit elsewhere. ``entropy.top_share`` and losses of one's own that do not set
+            ``adds_up_over_completions`` take a group as a whole.
     """
 
     num_completions: int = 8
@@ -80,13 +87,15 @@ class GRPOObjective(Objective):
     engine: ExternalEngine | None = None
     teacher: PrivilegedTeacher | None = None
     turns: TurnSettings | None = None
+    micro_batch_tokens: int | None = None
 
     def __post_init__(self) -> None:
         if self.num_completions < 2:
             msg = f"grpo.num_completions must be at least 2 to compare completions, got {self.num_completions}"
             raise ConfigError(msg)
-        if self.updates_per_rollout < 1 or self.max_new_tokens < 1:
-            msg = "grpo.updates_per_rollout and grpo.max_new_tokens must be at least 1"
+        given = (self.updates_per_rollout, self.max_new_tokens, self.micro_batch_tokens)
+        if any(number is not None and number < 1 for number in given):
+            msg = "grpo.updates_per_rollout, grpo.max_new_tokens and grpo.micro_batch_tokens must be at least 1"
             raise ConfigError(msg)
         require_seconds("grpo.reward_seconds", self.reward_seconds)
         if self.sampling.is_greedy:
@@ -196,5 +205,6 @@ class GRPOObjective(Objective):
             mask_truncated=self.mask_truncated,
             teacher=self.teacher,
             num_updates=self.updates_per_rollout,
+            micro_batch_tokens=self.micro_batch_tokens or (TOKENS_ON_CPU if policy.device.type == "cpu" else None),
         )
         return prepare_step(settings, policy, batch, address, micro_batch_prompts)

@@ -11,6 +11,7 @@ Passes 1 to 4 run once a step and without gradient, pass 5 once for each optimiz
 weights in ``PostTrainingModule._update``.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -79,6 +80,8 @@ class StepSettings:
     mask_truncated: bool = False  # do not train on completions that were cut off
     teacher: PrivilegedTeacher | None = None  # teaches tokens; None weighs those of a completion alike
     num_updates: int = 1  # optimizer updates made from one rollout
+    #: Completion tokens of one backward pass at most, unless a single completion has more; None for no limit.
+    micro_batch_tokens: int | None = None
 
 
 def prepare_step(
@@ -115,7 +118,7 @@ def prepare_step(
         micro_losses=losses,
         micro_batch_prompts=size,
         shape=shape,
-        num_micro_losses=lambda size: len(losses.slices(size)),
+        num_micro_losses=lambda size: len(losses.parts(size)),
         metrics=step_metrics(settings, first, scores, selection),
         samples=scored_samples(batch.questions, first.rollout, scores),
         has_signal=(~all_equal(first.rewards)).tolist(),
@@ -201,6 +204,20 @@ def select(policy: VLMPolicy, first: SampledGroups, address: StepAddress, settin
 # -- 5. losses -----------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True)
+class Part:
+    """What one forward and backward pass takes: some completions of some prompts."""
+
+    rows: slice
+    completions: slice
+
+    def of(self, values: Tensor) -> Tensor:
+        """[p, G, T] bool of the prompts, from [P, G, T], False for completions that are not in this part."""
+        chosen = torch.zeros(values.shape[1], 1, dtype=torch.bool, device=values.device)  # [G, 1]
+        chosen[self.completions] = True
+        return values[self.rows] & chosen
+
+
 class GroupLosses:
     """Losses of one rollout; what does not change between updates is computed once.
 
@@ -242,9 +259,10 @@ class GroupLosses:
         if settings.criterion.denominator_is_global:
             normalizer = mean_over_processes(normalizer, mask.device)
         self.normalizer = normalizer or 1.0
-        # Log-probabilities kept between updates, [G, T] by prompt, as micro-batches may become smaller.
-        self.reference: dict[int, Tensor] = {}
-        self.before: dict[int, Tensor] = {}
+        # Log-probabilities kept between updates, [G, T] by prompt and first completion of a part, as micro-batches may
+        # become smaller.
+        self.reference: dict[tuple[int, int], Tensor] = {}
+        self.before: dict[tuple[int, int], Tensor] = {}
         self.mismatch = LogprobMismatch(rollout)
         self.conversations = selection.groups.conversations
         self.taught: TaughtRollout | None = None
@@ -260,16 +278,30 @@ class GroupLosses:
                 slices=list(micro_slices(len(self.encoded), micro_batch_prompts)),
             )
 
-    def slices(self, micro_batch_prompts: int) -> list[slice]:
+    def parts(self, micro_batch_prompts: int) -> list[Part]:
         """The micro-batches, at least one.
 
-        One in which nothing is scored is passed over, unless there are other processes: all of them must make the same
-        number of backward passes.
+        Prompts whose completions are too long to be taken at once are computed again for each part of them. A part in
+        which nothing is scored is passed over, unless there are other processes: all of them must make the same number
+        of backward passes.
         """
-        slices = list(micro_slices(len(self.encoded), micro_batch_prompts))
+        rows = micro_slices(len(self.encoded), micro_batch_prompts)
+        parts = [Part(some, completions) for some in rows for completions in self._divided(some)]
         if is_distributed():
-            return slices
-        return [rows for rows in slices if bool(self.scored[rows].any())] or slices[:1]
+            return parts
+        return [part for part in parts if bool(part.of(self.scored).any())] or parts[:1]
+
+    def _divided(self, rows: slice) -> Iterator[slice]:
+        """The G completions of some prompts, as few parts of them as the limit of tokens allows."""
+        limit, num_completions = self.settings.micro_batch_tokens, self.scored.shape[1]
+        entropy = self.settings.entropy
+        is_whole = not self.settings.criterion.adds_up_over_completions or (entropy and entropy.top_share < 1)
+        if limit is None or is_whole:
+            return micro_slices(num_completions, num_completions)
+        # Lengths differ between processes, the longest they may have does not.
+        longest = self.scored[rows].shape[:2].numel() * self.settings.max_new_tokens
+        num_parts = math.ceil((longest if is_distributed() else int(self.scored[rows].sum())) / limit)
+        return micro_slices(num_completions, math.ceil(num_completions / max(1, num_parts)))
 
     def _scored(self) -> Tensor:
         """[P, G, T] bool, True for tokens whose log-probabilities the loss and its gradient depend on.
@@ -291,20 +323,21 @@ class GroupLosses:
         return self.mask
 
     def __call__(self, micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
-        """Yields losses of :meth:`slices` that add up to the loss of the batch."""
-        for rows in self.slices(micro_batch_prompts or self.micro_batch_prompts):
-            yield self.loss(rows)
+        """Yields losses of :meth:`parts` that add up to the loss of the batch."""
+        for part in self.parts(micro_batch_prompts or self.micro_batch_prompts):
+            yield self.loss(part)
 
-    def loss(self, rows: slice) -> LossOutput:
-        """The loss of the prompts ``rows``, p of them."""
+    def loss(self, part: Part) -> LossOutput:
+        """The loss of a part, which has p prompts."""
+        rows = part.rows
         trained = self.policy.train_vision
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
-        mask = self.mask[rows]  # [p, G, T]
-        logprobs, entropies, gaps = self._with_extras(encoded, rows)  # [p, G, T] each, with gradient
-        self.mismatch.update(rows, logprobs.detach(), self.scored[rows])
+        mask = part.of(self.mask)  # [p, G, T]
+        logprobs, entropies, gaps = self._with_extras(encoded, part)  # [p, G, T] each, with gradient
+        self.mismatch.update(rows, part.completions.start, logprobs.detach(), part.of(self.scored))
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
-        before = _of_rows(self.before, rows, logprobs.detach)  # [p, G, T]
+        before = _of_part(self.before, part, logprobs.detach)  # [p, G, T]
         correction = self.settings.correction
         importance = None if correction is None else correction(before, self.rollout.logprobs[rows], mask)
         weights = None if importance is None else importance.weights
@@ -314,7 +347,7 @@ class GroupLosses:
         output = self.settings.criterion(
             logprobs,
             before,
-            self._reference(rows, encoded),
+            self._reference(part, encoded),
             self.advantages[rows],
             mask,
             normalizer=self.normalizer,
@@ -323,7 +356,7 @@ class GroupLosses:
         if entropies is not None:
             output = self._with_bonus(output, entropies, mask)
         if gaps is not None:
-            output = self._with_distillation(output, gaps, rows)
+            output = self._with_distillation(output, gaps, part)
         if importance is None:
             return output
         values = {
@@ -334,25 +367,26 @@ class GroupLosses:
         means = {name: float(masked_mean(value, mask, self.num_tokens)) for name, value in values.items()}
         return replace(output, metrics={**output.metrics, **means})
 
-    def _logprobs(self, encoded: EncodedPrompts, rows: slice, *, use_reference: bool = False) -> Tensor:
-        """[p, G, T] log-probabilities of the policy or of the reference."""
+    def _logprobs(self, encoded: EncodedPrompts, part: Part, *, use_reference: bool = False) -> Tensor:
+        """[p, G, T] log-probabilities of the policy or of the reference, 0 for tokens that are not scored."""
         temperature = self.settings.sampling.temperature
         score = partial(self.policy.completion_logprobs, temperature=temperature, use_reference=use_reference)
-        return self._scored_by(score, encoded, rows, self.scored[rows], use_reference=use_reference)
+        return self._scored_by(score, encoded, part.rows, part.of(self.scored), use_reference=use_reference)
 
-    def _with_extras(self, encoded: EncodedPrompts, rows: slice) -> tuple[Tensor, Tensor | None, Tensor | None]:
+    def _with_extras(self, encoded: EncodedPrompts, part: Part) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """[p, G, T] log-probabilities of the policy, and its entropies and divergences from the teacher if used."""
-        if self.taught is not None and self.taught.teacher.distillation is not None and bool(self.scored[rows].any()):
-            logprobs, gaps = self.taught.divergences(encoded, rows, self.scored[rows])
+        scored = part.of(self.scored)
+        if self.taught is not None and self.taught.teacher.distillation is not None and bool(scored.any()):
+            logprobs, gaps = self.taught.divergences(encoded, part.rows, scored)
             return logprobs, None, gaps
         if self.settings.entropy is None:
-            return self._logprobs(encoded, rows), None, None
+            return self._logprobs(encoded, part), None, None
         temperature = self.settings.sampling.temperature
 
         def score(*turn: Any) -> Tensor:  # noqa: ANN401
             return torch.stack(self.policy.scored_with_entropies(*turn, temperature=temperature))
 
-        logprobs, entropies = self._scored_by(score, encoded, rows, self.rollout.completion_mask[rows])
+        logprobs, entropies = self._scored_by(score, encoded, part.rows, part.of(self.rollout.completion_mask))
         return logprobs, entropies, None
 
     def _scored_by(
@@ -380,16 +414,16 @@ class GroupLosses:
         added = entropy_bonus(entropies, mask, bonus, self.settings.criterion.aggregation, self.normalizer)
         return replace(output, loss=output.loss + added, metrics=metrics)
 
-    def _with_distillation(self, output: LossOutput, gaps: Tensor, rows: slice) -> LossOutput:
+    def _with_distillation(self, output: LossOutput, gaps: Tensor, part: Part) -> LossOutput:
         """The loss with the divergence from the teacher, and its mean as a metric."""
         assert self.taught is not None
         assert self.taught.teacher.distillation is not None
-        known, weight = self.taught.known[rows], self.taught.teacher.distillation.weight
+        known, weight = part.of(self.taught.known), self.taught.teacher.distillation.weight
         added = distillation_loss(gaps, known, weight, self.settings.criterion.aggregation, self.normalizer)
         mean = float(masked_mean(gaps.detach(), known, self.num_tokens))
         return replace(output, loss=output.loss + added, metrics={**output.metrics, "divergence": mean})
 
-    def _reference(self, rows: slice, encoded: EncodedPrompts) -> Tensor | None:
+    def _reference(self, part: Part, encoded: EncodedPrompts) -> Tensor | None:
         """[p, G, T] log-probabilities of the reference; None if the loss needs none."""
         if not self.settings.criterion.needs_reference:
             return None
@@ -397,17 +431,17 @@ class GroupLosses:
         def compute() -> Tensor:
             has_own_vision = self.policy.train_vision
             seen = self.policy.encode(encoded.prompts, use_reference=True) if has_own_vision else encoded
-            return self._logprobs(seen, rows, use_reference=True)
+            return self._logprobs(seen, part, use_reference=True)
 
-        return _of_rows(self.reference, rows, compute)
+        return _of_part(self.reference, part, compute)
 
 
-def _of_rows(kept: dict[int, Tensor], rows: slice, compute: Callable[[], Tensor]) -> Tensor:
-    """[p, G, T] of some prompts from ``kept``; computed and kept if one is missing."""
-    numbers = range(rows.start, rows.stop)
-    if any(number not in kept for number in numbers):
-        kept.update(zip(numbers, compute(), strict=True))
-    return torch.stack([kept[number] for number in numbers])
+def _of_part(kept: dict[tuple[int, int], Tensor], part: Part, compute: Callable[[], Tensor]) -> Tensor:
+    """[p, G, T] of a part from ``kept``; computed and kept if one of its prompts is missing."""
+    names = [(number, part.completions.start) for number in range(part.rows.start, part.rows.stop)]
+    if any(name not in kept for name in names):
+        kept.update(zip(names, compute(), strict=True))
+    return torch.stack([kept[name] for name in names])
 
 
 # -- reports -------------------------------------------------------------------------------------------------------

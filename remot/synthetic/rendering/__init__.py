@@ -32,18 +32,20 @@ def render_command(
     from rich.progress import Progress
 
     from remot.synthetic.rendering.clips import render_bench_clips, render_dataset, render_task_clips
+    from remot.terminal import console, write_out
 
-    with Progress() as bar:
+    with Progress(console=console(stderr=True)) as bar:
         task = bar.add_task("rendering clips", total=num_clips)
         if collection in ("tasks", "bench"):
             render = render_task_clips if collection == "tasks" else render_bench_clips
             render(out, num_clips, seed, lambda done: bar.update(task, completed=done))
-            return
-        render_dataset(
-            out,
-            num_clips,
-            seed,
-            is_varied=collection == "varied",
-            num_workers=num_workers,
-            progress=lambda done: bar.update(task, completed=done),
-        )
+        else:
+            render_dataset(
+                out,
+                num_clips,
+                seed,
+                is_varied=collection == "varied",
+                num_workers=num_workers,
+                progress=lambda done: bar.update(task, completed=done),
+            )
+    write_out(f"{num_clips} clips written to {out}; check them with: remot data validate {out}\n")

@@ -7,7 +7,7 @@ rotation, so these clips only turn to the sides. Lengths are metres at a nominal
 
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import chdir, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,7 +62,13 @@ class RecordedFrame:
 
 
 def record_command(
-    out: Path, num_clips: int = 8, seed: int = 0, maps: Sequence[str] = MAPS, *, roams: bool = False
+    out: Path,
+    num_clips: int = 8,
+    seed: int = 0,
+    maps: Sequence[str] = MAPS,
+    *,
+    roams: bool = False,
+    progress: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Record clips of a player who turns to the sides, rests, and turns back.
 
@@ -72,6 +78,7 @@ def record_command(
         seed: Of all choices.
         maps: Names of maps.
         roams: Let the player also go ahead, back and to the sides, at the same time.
+        progress: Called with the number of clips written so far.
 
     Raises:
         ConfigError: If the simulator is not installed.
@@ -82,6 +89,7 @@ def record_command(
         clip, frames = record_clip(seed, index, maps[index % len(maps)], roams=roams)
         fps = TICS_PER_SECOND / TICS_PER_FRAME
         write_clip(clip, frames, out, fps=fps, source=SOURCE, licence=LICENCE, crf=CRF)
+        progress(index + 1)
 
 
 def require_maps(maps: Sequence[str]) -> None:

@@ -193,7 +193,8 @@ def test_the_command_reports_and_refuses(tmp_path, capsys):
     run(["data", "convert", str(source), "--out", str(out)])
     told = capsys.readouterr().out
     for fact in (
-        "1 questions of 3 rows, 2 rows left out",
+        "1 questions of 3 rows, 2 left out",
+        f"{out}\n{out}.left_out.jsonl\n",
         "1 for data_type",
         "line 2",
         "1 for layout",

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
-from remot.losses import GRPOLoss
+from remot.losses import Entropy, GRPOLoss, GSPOLoss, TruncatedImportance
 from remot.models import FullWeights, LoRA
 from remot.rewards import ReMoTReward, Reward
 from remot.rollout.sampling import GREEDY, SamplingSettings
@@ -105,6 +105,62 @@ def test_micro_batches_change_nothing(aggregation, train_vision):
     assert all(gradient.any() for gradient in updates[0][1].values())
     for other in updates[1:]:
         assert_same_update(other, updates[0])
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": GRPOLoss(beta=0.1, aggregation="token_mean")},
+        {"loss": GSPOLoss(beta=0.1), "entropy": Entropy(bonus=0.01)},
+        {"loss": GRPOLoss(beta=0.0), "correction": TruncatedImportance(level="sequence"), "mask_truncated": True},
+    ],
+    ids=["kl", "sequences_and_entropy", "importance"],
+)
+def test_parts_of_a_group_change_nothing(settings):
+    """Completions one by one, some together, and all: in the first update, and after the weights have moved."""
+    policy, batch = make_lora_policy(), make_batch(3)
+    policy.logit_bias[policy.eos_token_ids[0]] = 4.0
+    steps = [
+        objective_of(num_completions=5, micro_batch_tokens=limit, **settings).prepare(policy, batch, ADDRESS, 2)
+        for limit in (None, 1, 7)
+    ]
+    for weights in ("first", "moved"):
+        updates = [update(step, policy) for step in steps]
+        assert any(gradient.any() for gradient in updates[0][1].values())
+        for other in updates[1:]:
+            assert_same_update(other, updates[0])
+        if weights == "first":
+            randomise_(policy.trainable_parameters(), std=0.05, seed=5)
+    gaps = [step.late_metrics() for step in steps]
+    assert gaps[0]
+    for other in gaps[1:]:
+        assert other == pytest.approx(gaps[0], rel=1e-4, abs=1e-7)
+
+
+def test_a_part_has_at_most_so_many_tokens_unless_a_completion_has_more():
+    policy, batch = make_lora_policy(), make_batch(2)
+    policy.logit_bias[policy.eos_token_ids[0]] = 4.0
+    objective = objective_of(num_completions=5, micro_batch_tokens=8, max_new_tokens=12)
+    losses = objective.prepare(policy, batch, ADDRESS, 1).micro_losses
+    parts = losses.parts(1)
+    held = sum(part.of(losses.scored).int() for part in parts if part.rows.start == 0)
+    assert held.equal(losses.scored[:1].int()), "every token of the first prompt once"
+    assert 2 < len(parts) <= 10
+    assert len(losses.parts(2)) == 5
+    assert len(objective_of(num_completions=5).prepare(policy, batch, ADDRESS, 1).micro_losses.parts(1)) == 2
+
+
+class ComparingLoss(GRPOLoss):
+    """A loss of one's own, which may compare the completions of a group."""
+
+    adds_up_over_completions = False
+
+
+@pytest.mark.parametrize("whole", [{"loss": ComparingLoss()}, {"entropy": Entropy(top_share=0.5)}])
+def test_what_compares_completions_takes_a_group_as_a_whole(whole):
+    objective = objective_of(micro_batch_tokens=1, **whole)
+    losses = objective.prepare(make_lora_policy(), make_batch(2), ADDRESS, 1).micro_losses
+    assert [part.completions for part in losses.parts(1)] == [slice(0, 3)] * 2
 
 
 @pytest.mark.parametrize("adaptation", [FullWeights, LoRA])

@@ -36,6 +36,12 @@ def prepared(policy, environment=None, *, size=2, batch=None, turns=None, addres
     return objective.prepare(policy, batch or make_batch(3), address, size)
 
 
+def whole(losses):
+    """All prompts and completions at once."""
+    (part,) = losses.parts(len(losses.encoded))
+    return part
+
+
 def naive_conversation(policy, batch, losses, environment, place):
     """All tokens, images' tensors, and positions of the policy's tokens of one conversation, written out by hand."""
     row, column = place
@@ -85,7 +91,7 @@ def test_turns_equal_the_plain_pass_over_the_whole_conversation(family, kind, sh
     assert len(counts) == 2
     assert 0 < counts[1] <= counts[0] < 9, "conversations of one turn, and of three"
     mask = losses.rollout.completion_mask
-    packed = losses._logprobs(policy.encode(losses.encoded.prompts), slice(0, 3))[mask]
+    packed = losses._logprobs(policy.encode(losses.encoded.prompts), whole(losses))[mask]
     assert largest_gap(packed, losses.rollout.logprobs[mask]) < 1e-5, "the sampler draws with the same"
     weights = weights_like(packed)
     actual = gradients_of(policy, (packed * weights).sum())
@@ -104,7 +110,7 @@ def test_first_prompts_with_videos_and_a_temperature(family):
     sampling = SamplingSettings(temperature=0.7)
     losses = prepared(policy, environment, batch=batch, sampling=sampling, loss=GRPOLoss(beta=0.1)).micro_losses
     assert {row for turn in losses.conversations.later for row, _ in turn.prompts} == {0, 1, 2, 3}
-    found = losses._logprobs(losses.encoded, slice(0, 4))[losses.rollout.completion_mask]
+    found = losses._logprobs(losses.encoded, whole(losses))[losses.rollout.completion_mask]
     assert largest_gap(found, naive_scores(policy, batch, losses, environment, 0.7)) < 2e-5
 
 
@@ -112,7 +118,8 @@ def test_first_prompts_with_videos_and_a_temperature(family):
 def test_micro_batches_change_nothing(train_vision):
     policy = talking(make_lora_policy(train_vision=train_vision))
     settings = {"loss": GRPOLoss(beta=0.1), "entropy": Entropy(bonus=0.01)}
-    updates = [update(prepared(policy, size=size, **settings), policy) for size in (3, 2, 1)]
+    sizes = [{"size": 3}, {"size": 2}, {"size": 1}, {"size": 3, "micro_batch_tokens": 12}]
+    updates = [update(prepared(policy, **size, **settings), policy) for size in sizes]
     assert any(gradient.any() for gradient in updates[0][1].values())
     for other in updates[1:]:
         assert_same_update(other, updates[0])
@@ -123,8 +130,8 @@ def test_entropies_are_those_of_the_turns():
     policy = talking(make_lora_policy())
     losses = prepared(policy, size=3, entropy=Entropy()).micro_losses
     mask = losses.rollout.completion_mask
-    logprobs, entropies = losses._with_entropies(losses.encoded, slice(0, 3))
-    assert largest_gap(logprobs[mask], losses._logprobs(losses.encoded, slice(0, 3))[mask]) < 1e-6
+    logprobs, entropies = losses._with_entropies(losses.encoded, whole(losses))
+    assert largest_gap(logprobs[mask], losses._logprobs(losses.encoded, whole(losses))[mask]) < 1e-6
     assert (entropies[mask] > 0).all()
     assert not entropies[~mask].any()
 
@@ -140,7 +147,7 @@ def test_what_the_environment_says_carries_no_loss():
         assert policy.texts.responses(
             [rollout.token_ids[row, column, :6][rollout.completion_mask[row, column, :6]]]
         ) == [said.response]
-    found = losses._logprobs(losses.encoded, slice(0, 3))
+    found = losses._logprobs(losses.encoded, whole(losses))
     assert found.requires_grad
     assert not found[~rollout.completion_mask].any(), "nothing else has a log-probability"
     shown = [prompt.prompts.input_ids.shape[1] for turn in later for prompt in turn.prompts.values()]
