@@ -341,9 +341,11 @@ class VLMPolicy(nn.Module):
         with self._pass() as model:
             hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares)
             head, targets = self.family.head(model), completion_ids[wanted]
-            shaped = {"logit_bias": self.logit_bias, "temperature": temperature}
-            logprobs = token_logprobs(hidden, targets, head, **shaped)
-            gaps = token_divergences(hidden, states, head, teacher_head, divergence, **shaped)
+            bias = self.logit_bias
+            logprobs = token_logprobs(hidden, targets, head, logit_bias=bias, temperature=temperature)
+            gaps = token_divergences(
+                hidden, states, head, teacher_head, divergence, logit_bias=bias, temperature=temperature
+            )
         return _spread(logprobs, wanted), _spread(gaps, wanted)
 
     def _predicting_states(

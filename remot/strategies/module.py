@@ -45,11 +45,11 @@ from remot.strategies.finite import (
 )
 from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.objective import (
-    GroupObserver,
     MicroBatchPrompts,
     Objective,
     ScoredCompletions,
     StepAddress,
+    observe_groups,
     prompt_source,
 )
 from remot.strategies.optimization import (
@@ -268,8 +268,7 @@ class PostTrainingModule(AnsweringModule):
         self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
-        if prepared.has_signal and isinstance(source, GroupObserver):
-            source.observe_groups(prepared.has_signal)
+        observe_groups(source, prepared.has_signal)
         self._step_begun = None
         if self._guard.is_over:
             raise self._restore_and_error(self._guard.in_a_row)

@@ -55,6 +55,12 @@ class GroupObserver(Protocol):
         """For each prompt of the loader's batch, whether its completions had different rewards; all processes call."""
 
 
+def observe_groups(source: object, has_signal: Sequence[bool]) -> None:
+    """Tell a data module that wants to know which groups of a step had a difference."""
+    if has_signal and isinstance(source, GroupObserver):
+        source.observe_groups(has_signal)
+
+
 def clips_of(source: object) -> ClipSource:
     """From the name of a prompt to the frames of its clip; None for each if ``source`` knows no clips."""
     return source.clip_frames if isinstance(source, ClipFrameSource) else lambda _: None
