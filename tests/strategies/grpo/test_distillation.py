@@ -11,7 +11,7 @@ from remot.models import FullWeights, LoRA
 from remot.strategies import GRPO, GRPOObjective, PrivilegedTeacher
 from remot.structures import PromptBatch, Question
 from tests.helpers import assert_close
-from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, objective_of, update
+from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, assert_same_update, objective_of, update
 from tests.strategies.grpo.test_teacher import SameTeacher, ragged
 from tests.strategies.test_module import fit, is_result, make_module
 from tests.tiny import encode, make_batch, make_policy, randomise_
@@ -91,6 +91,16 @@ def test_it_is_added_to_the_policy_loss():
     for name, slope in slopes.items():
         expected = plain_slopes[name] + slopes_alone[name]
         assert (slope - expected).norm() <= 1e-3 * expected.norm() + 1e-6, name
+
+
+def test_groups_in_parts_change_nothing():
+    """Completions of a prompt one by one, as where they are too long together."""
+    policy, teacher = ragged(), PrivilegedTeacher(distillation=Distillation())
+    settings = ({}, {"micro_batch_tokens": 1})
+    objectives = [objective_of(FirstLetterReward(), teacher=teacher, **setting) for setting in settings]
+    whole, parts = (update(one.prepare(policy, make_batch(2), ADDRESS, 2), policy) for one in objectives)
+    assert any(gradient.any() for gradient in whole[1].values())
+    assert_same_update(parts, whole)
 
 
 def test_a_prompt_without_a_right_response_is_not_distilled():
