@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from remot.cli import main
 from remot.errors import ConfigError
 from remot.evaluation.answer_table import PolicyAnswers
 from remot.tracking.command import with_dual_tuning
@@ -88,3 +89,10 @@ def test_groups_that_are_not_there_are_refused(dual, fact):
 def test_a_score_that_is_not_there_is_refused():
     with pytest.raises(ConfigError, match="attribut"):
         with_dual_tuning(NO_TESTS, table([(9, 5)], [(7, 8)]), [1, 2], ["attribut"])
+
+
+def test_the_command_takes_two_numbers(capsys):
+    """As words behind the option, which are read before the store is found missing."""
+    with pytest.raises(SystemExit):
+        main(["compare", "--dual", "1", "2", "--experiment", "e", "--tracking_uri", "sqlite:///nowhere.db"])
+    assert "nowhere.db" in capsys.readouterr().err
