@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from remot.errors import known_cause
+from remot.stopping import StoppedBySignal, stops_as_exits
 from remot.terminal import guard_output, lost_output, write_err
 
 EXIT_BAD_INPUT = 2
@@ -22,7 +23,10 @@ OF_THE_DISK = {
     errno.EISDIR,
     errno.ENOTDIR,
     errno.ENAMETOOLONG,
+    *(errno.EFBIG, errno.EIO, errno.ESTALE),
 }
+#: Too many files are open, of this process or in all; the error need not name one.
+OF_OPEN_FILES = {errno.EMFILE, errno.ENFILE}
 #: Characters of a file's name that are shown.
 MAX_NAME = 200
 
@@ -37,7 +41,8 @@ def main(args: Sequence[str] | None = None) -> None:
 
     guard_output()
     try:
-        run(list(sys.argv[1:] if args is None else args))
+        with stops_as_exits():
+            run(list(sys.argv[1:] if args is None else args))
         sys.stdout.flush()
         if (lost := lost_output()) is not None:
             write_err(f"remot: the standard output took no more text ({lost.strerror}); all else was done\n")
@@ -46,6 +51,9 @@ def main(args: Sequence[str] | None = None) -> None:
         if not _output_is_closed():
             raise
         raise SystemExit(128 + signal.SIGPIPE) from error
+    except StoppedBySignal as stop:
+        write_err(f"remot: stopped by {signal.Signals(stop.number).name}\n")
+        raise
     except KeyboardInterrupt as error:  # a fit has saved its state by now, and ends with a code of its own
         write_err("remot: stopped by Ctrl-C\n")
         raise SystemExit(128 + signal.SIGINT) from error
@@ -74,6 +82,8 @@ def _sentence(error: Exception) -> str | None:
         text = str(known).strip()
         # without the traceback that a data worker wraps around it
         return text.splitlines()[-1].partition(": ")[2] or text if text.startswith("Caught ") else text
+    if isinstance(error, OSError) and error.errno in OF_OPEN_FILES:
+        return f"{error.strerror}: raise the limit with ulimit -n, or lower data.num_workers"
     if isinstance(error, OSError) and error.errno in OF_THE_DISK and error.filename is not None:
         return f"{str(error.filename)[:MAX_NAME]}: {error.strerror}"
     return None

@@ -12,18 +12,12 @@ import os
 import re
 import select
 import stat
-import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TextIO
 
 from remot.errors import AnnotationError, ConfigError, RemotError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 #: What macOS and Windows leave beside files; never data.
 CLUTTER_PREFIX = "._"
@@ -190,25 +184,6 @@ def write_whole(file: Path, text: str) -> None:
     temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(file)
-
-
-def hold(file: Path, owner: object) -> None:
-    """Keep other processes from holding ``file`` as long as ``owner`` lives; it is made if it is not there.
-
-    The kernel takes the lock back when the process ends, however it ends. File systems without locks are not guarded.
-
-    Raises:
-        OSError: If it cannot be made, or another process, or an owner in this one, holds it.
-    """
-    descriptor = os.open(file, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o666)
-    weakref.finalize(owner, os.close, descriptor)
-    try:
-        if fcntl is not None:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OSError(errno.EBUSY, "another process is writing to it", str(file)) from error
-    except OSError:
-        pass
 
 
 # -- listing -------------------------------------------------------------------------------------------------------

@@ -1,6 +1,9 @@
-"""Randomness by address: a seed and a path of integers or words name a stream, and nothing global is touched."""
+"""Randomness by address: a seed and a path of integers or words name a stream; nothing global changes."""
 
 import hashlib
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -22,3 +25,26 @@ def derive_seed(seed: int, *address: Address) -> int:
 def numpy_generator(seed: int, *address: Address) -> np.random.Generator:
     """A fresh numpy generator for the stream named by ``seed`` and ``address``."""
     return np.random.default_rng(derive_seed(seed, *address))
+
+
+@contextmanager
+def global_randomness(seed: int, *address: Address) -> Iterator[None]:
+    """Name the stream that libraries and users' code draw from the global generators of Python, NumPy and PyTorch.
+
+    Dropout, for one, takes no generator. Afterwards the generators are as they were before.
+    """
+    import torch  # which takes a second
+
+    stream, cuda = derive_seed(seed, *address), torch.cuda
+    devices = list(range(cuda.device_count())) if cuda.is_initialized() else []  # type: ignore[no-untyped-call]
+    of_python, of_numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    with torch.random.fork_rng(devices=devices):
+        random.seed(stream)
+        np.random.seed(stream % 2**32)  # noqa: NPY002
+        for generator in (torch.default_generator, *(cuda.default_generators[device] for device in devices)):
+            generator.manual_seed(stream)  # torch.manual_seed would look for a GPU each time
+        try:
+            yield
+        finally:
+            random.setstate(of_python)
+            np.random.set_state(of_numpy)  # noqa: NPY002

@@ -33,6 +33,8 @@ LEAF = {
         "bounded_yaml",
         "strict_json",
         "deadline",
+        "locks",
+        "stopping",
     ),
     *("_version", "bounded_yaml"),
     *("lazy", "terminal"),
@@ -91,6 +93,7 @@ HOMES = {
     "mlflow": ("tracking/",),
     "matplotlib": ("tracking/plot.py",),
     "scipy": ("evaluation/paired.py",),
+    "filelock": ("locks.py", "tracking/courier.py"),
     "rouge_score": ("rewards/functional/text.py",),
     "jiwer": ("rewards/functional/text.py",),
     "vizdoom": ("synthetic/simulators/",),
@@ -113,7 +116,7 @@ HOMES = {
 
 #: The only libraries besides the standard one that these parts may import at all.
 ONLY = {
-    "leaf": {"torch", "numpy", "yaml", "rich"},
+    "leaf": {"torch", "numpy", "yaml", "rich", "filelock"},
     "losses": {"torch", "numpy"},
     "rewards": {"torch", "numpy", "rouge_score", "jiwer"},
     "rollout": {"torch"},

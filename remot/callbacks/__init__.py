@@ -2,12 +2,13 @@
 
 from remot.callbacks.checkpoint import RunCheckpoint
 from remot.callbacks.held_out import HeldOutEvaluation
-from remot.callbacks.interrupt import InterruptCheckpoint, StoppedBySignal
+from remot.callbacks.interrupt import InterruptCheckpoint
 from remot.callbacks.progress import PhaseProgressBar, StepClock
 from remot.callbacks.run_record import RunRecord
 from remot.callbacks.samples import CompletionSamples, PredictionFile
 from remot.callbacks.summary import RUN_KEY, FaultRecord, RunSummary, WeightsReport
 from remot.callbacks.vision_guard import VisionGuard
+from remot.stopping import StoppedBySignal
 
 __all__ = [
     "RUN_KEY",

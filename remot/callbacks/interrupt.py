@@ -3,9 +3,10 @@
 import os
 import signal
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 
@@ -15,46 +16,23 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.callbacks.progress import PhaseProgressBar
-from remot.distributed import alone
+from remot.distributed import alone, least_over_processes
 from remot.errors import NonFiniteError, RemotError
+from remot.locks import locked
+from remot.stopping import BATCH_SIGNALS, STOP_SIGNALS, Handler, StoppedBySignal, is_unclaimed, watched
 from remot.strategies.checkpoint_io import read_checkpoint
 from remot.strategies.distributed import is_deepspeed
 from remot.strategies.module import PostTrainingModule
 from remot.terminal import console, printable
 from remot.tracking import mark_killed
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-Handler = Callable[[int, FrameType | None], object]
-
-
-def _known(*names: str) -> tuple[signal.Signals, ...]:
-    return tuple(signal.Signals[name] for name in names if name in signal.Signals.__members__)
-
-
-#: Signals by which a batch system says that time is nearly up; lightning saves and queues the job again then.
-BATCH_SIGNALS = _known("SIGUSR1", "SIGUSR2")
-#: Signals that end a process: of a batch system or a container, of a closed terminal, of a keyboard.
-STOP_SIGNALS = _known("SIGTERM", "SIGHUP", "SIGQUIT")
-
-
 #: A step that takes longer after a signal is given up, then interrupted so often and so far apart.
 FINISH_SECONDS, INTERRUPT_SECONDS, NUM_INTERRUPTS = 20.0, 2.0, 3
 MAX_REASON_CHARS = 300
-
-
-class StoppedBySignal(SystemExit):
-    """Ends the process with the exit code that shells give for a signal, 143 for SIGTERM.
-
-    Args:
-        number: Of the signal.
-    """
-
-    def __init__(self, number: int) -> None:
-        super().__init__(128 + number)
+#: A main thread that takes longer to begin with the handler waits in a library.
+STUCK_SECONDS = 1.0
+#: What processes lock that save, or export, one after another, and how long each waits for the others.
+SAVING, SAVE_SECONDS = ".saving", 600.0
 
 
 class InterruptCheckpoint(Callback):
@@ -93,6 +71,7 @@ class InterruptCheckpoint(Callback):
         self._has_reacted = threading.Event()
         self._is_agreed = False  # all processes stop after the same step
         self._before_alarm: object = None
+        self._watch = ExitStack()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Take over the signals that end a process, also while the base model is evaluated before the first step."""
@@ -100,6 +79,9 @@ class InterruptCheckpoint(Callback):
         self._updates_before_step, self._is_within_step, self._is_overdue = None, False, False
         self._is_agreed = False
         self._has_reacted.clear()
+        self._watch.close()
+        self._watch.enter_context(watched(self._end_if_stuck))
+        _set_signal_of_observer(signal.SIGTERM)
         self._take_stop_signals(STOP_SIGNALS if SLURMEnvironment.detect() else [*STOP_SIGNALS, *_unused_signals()])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:  # noqa: ARG002
@@ -108,6 +90,8 @@ class InterruptCheckpoint(Callback):
         if run_folder(trainer) is not None:  # where lightning saves before it queues a job again
             last = str(checkpoint_to_write(trainer)[0])
             trainer._checkpoint_connector.hpc_save_path = lambda folderpath: last  # type: ignore[method-assign]  # noqa: ARG005
+
+    on_sanity_check_start = on_train_start
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """The same, in front of lightning's handler."""
@@ -148,7 +132,7 @@ class InterruptCheckpoint(Callback):
         self._received.clear()
         if trainer.strategy.reduce_boolean_decision(self._stopped_by is not None, all=False):
             self._is_agreed = True
-            raise StoppedBySignal(self._stopped_by or signal.SIGTERM)
+            raise StoppedBySignal(-least_over_processes(-(self._stopped_by or 0), trainer.strategy.root_device))
         if self.finish_step and trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False):
             self._asked_to_stop, self._is_agreed = False, True
             raise KeyboardInterrupt
@@ -158,8 +142,6 @@ class InterruptCheckpoint(Callback):
         self._react()
         self._give_back_batch_signals()
         is_stop = isinstance(exception, KeyboardInterrupt | StoppedBySignal)
-        if not isinstance(exception, StoppedBySignal):  # after one, others are ignored until all is saved and closed
-            self._give_back_stop_signals()
         if is_stop:
             self._previous_handler = None  # lightning shields the shutdown from further Ctrl-C; leave it so
         else:
@@ -199,6 +181,7 @@ class InterruptCheckpoint(Callback):
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
         """Give back the signals that end a process."""
         self._react()
+        self._watch.close()
         self._give_back_stop_signals()
 
     def _take_stop_signals(self, numbers: Iterable[int]) -> None:
@@ -220,9 +203,12 @@ class InterruptCheckpoint(Callback):
         if self._is_overdue and not self._has_reacted.is_set():
             assert self._stopped_by is not None
             raise StoppedBySignal(self._stopped_by)
-        if self._stopped_by is not None:  # launchers repeat a signal; what does not wait is SIGKILL
+        # launchers repeat a signal, and send one when an error is being saved; what does not wait is SIGKILL
+        if self._stopped_by is not None or self._has_reacted.is_set():
             return
         self._stopped_by = number
+        if (launcher := self._trainer.strategy.launcher) is not None:
+            launcher.kill(number)  # the processes that this one has started
         if self._trainer.world_size == 1 and not self._is_within_step:
             self._interrupt_after(INTERRUPT_SECONDS)
             raise StoppedBySignal(number)
@@ -253,8 +239,9 @@ class InterruptCheckpoint(Callback):
         raise StoppedBySignal(self._stopped_by)
 
     def _react(self) -> None:
-        """Let no alarm come any more."""
+        """Let no alarm come any more, and no signal because another process has ended."""
         self._has_reacted.set()
+        _set_signal_of_observer(0)
         if self._before_alarm is not None and threading.current_thread() is threading.main_thread():
             signal.setitimer(signal.ITIMER_REAL, 0)
             signal.signal(signal.SIGALRM, self._before_alarm)  # type: ignore[arg-type]
@@ -274,6 +261,16 @@ class InterruptCheckpoint(Callback):
         finally:
             os._exit(128 + number)
 
+    def _end_if_stuck(self, number: int) -> None:
+        """Do, in another thread, what the handler would, which the system runs only where Python goes on."""
+        if signal.getsignal(number) != self._stop:
+            return
+        time.sleep(STUCK_SECONDS)
+        if self._stopped_by is None and not self._has_reacted.is_set():
+            assert self._trainer is not None
+            self._stopped_by = number
+            self._give_up_step(self._trainer, number)
+
     def _give_back(self) -> None:
         if self._previous_handler is not None:
             signal.signal(signal.SIGINT, self._previous_handler)  # type: ignore[arg-type]
@@ -289,9 +286,16 @@ class InterruptCheckpoint(Callback):
             signal.signal(*self._before_stops.popitem())  # type: ignore[arg-type]
 
 
+def _set_signal_of_observer(number: int) -> None:
+    """Lightning's observer of the processes that it starts kills all of them when one ends, whatever is being saved."""
+    for thread in threading.enumerate():
+        if thread.name == "child-process-observer":
+            thread._termination_signal = number  # type: ignore[attr-defined]
+
+
 def _unused_signals() -> list[signal.Signals]:
     """Signals of batch systems that would end the process, as no batch system uses them."""
-    return [number for number in BATCH_SIGNALS if signal.getsignal(number) is signal.SIG_DFL]
+    return [number for number in BATCH_SIGNALS if is_unclaimed(number)]
 
 
 def _failed(trainer: Trainer, error: BaseException) -> str:
@@ -318,22 +322,13 @@ def _save_alone(trainer: Trainer, reason: str) -> None:
     """
     path, name = checkpoint_to_write(trainer)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with one_at_a_time(path.with_name(".saving")):
+    with locked(path.with_name(SAVING), SAVE_SECONDS):
         if trainer.is_global_zero or not _holds_step(path, trainer.global_step):
             held = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
             trainer.strategy.checkpoint_io.save_checkpoint(held, path)
     go_on = f"remot fit --config … --ckpt_path {name}"
     sentence = f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}"
     print_line(trainer, sentence, everywhere=True)
-
-
-@contextmanager
-def one_at_a_time(file: Path) -> Iterator[None]:
-    """Hold a lock on a file; the kernel takes it back from a process that ends."""
-    with file.open("w") as held:
-        with suppress(OSError, AttributeError):  # a file system, or a system, without locks
-            fcntl.flock(held, fcntl.LOCK_EX)
-        yield
 
 
 def _holds_step(path: Path, step: int) -> bool:

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from lightning.pytorch import Trainer
 
-from remot.callbacks.interrupt import StoppedBySignal, run_folder
+from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects
+from remot.stopping import StoppedBySignal
 from remot.strategies.module import PostTrainingModule
 from remot.tracking import (
     MLflowSaveConfig,

@@ -11,10 +11,10 @@ from lightning.pytorch import Trainer
 from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.callbacks.interrupt import (
-    StoppedBySignal,
+    SAVE_SECONDS,
+    SAVING,
     checkpoint_to_write,
     is_sharded,
-    one_at_a_time,
     print_line,
     report_failure,
     run_folder,
@@ -23,6 +23,8 @@ from remot.callbacks.run_record import run_tags
 from remot.distributed import alone, is_first_process
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
+from remot.locks import locked
+from remot.stopping import StoppedBySignal
 from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
@@ -108,7 +110,7 @@ class RunSummary(lightning.Callback):
             if trainer.world_size == 1:
                 self._export(trainer, pl_module)
             else:  # the others may have ended; each that has not writes the same
-                with alone(), one_at_a_time(folder / ".saving"):
+                with alone(), locked(folder / SAVING, SAVE_SECONDS):
                     self._export(trainer, pl_module)
         except Exception as error:  # noqa: BLE001 (the first error goes on)
             later = "remot export --ckpt_path …/last.ckpt --out …"

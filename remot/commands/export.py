@@ -1,11 +1,15 @@
 """``remot export``."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from remot.commands.evaluate_weights import folder_digest, weights_hash
 from remot.commands.policies import OpenedPolicy, open_policy
 from remot.errors import ConfigError
+from remot.files import cause_of
+from remot.locks import is_unwritten, staged
 from remot.terminal import write_err, write_out
 
 if TYPE_CHECKING:
@@ -45,7 +49,7 @@ def export_command(  # noqa: PLR0913 (options of the command line)
     from remot.models.export import check_export, name_base, published_base, save_merged, save_trained
     from remot.strategies.settings import PolicySettings
 
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unwritten(out):
         msg = f"--out {out} is there already and not an empty folder: choose another one"
         raise ConfigError(msg)
     opened = open_policy(model, ckpt_path, config)
@@ -58,21 +62,37 @@ def export_command(  # noqa: PLR0913 (options of the command line)
         settings = PolicySettings(policy.source, policy.adaptation)
         benchmarks = read_scores(scores, weights_hash(folder_digest(policy.source.resolve()), settings, ckpt_path))
     write_err(f"weights  {opened.weights}\n")
-    if merge:
-        save_merged(policy, out)
-    else:
-        save_trained(policy, out, step=opened.step)
-    if is_adapter:
-        name_base(out, base, opened.step)
-    else:
-        (out / "remot.json").unlink(missing_ok=True)
-    checked = _checked(check_export(policy, out, is_adapter=is_adapter), opened) if check else None
-    facts = CardFacts(base, is_adapter=is_adapter, step=opened.step, check=checked)
     config_of_run = opened.config or run_config(opened.run_folder)
-    write_card(out, facts, config=config_of_run, results=table, benchmarks=benchmarks)
+    with _written_to(out) as stage:
+        if merge:
+            save_merged(policy, stage)
+        else:
+            save_trained(policy, stage, step=opened.step)
+        if is_adapter:
+            name_base(stage, base, opened.step)
+        else:
+            (stage / "remot.json").unlink(missing_ok=True)
+        checked = _checked(check_export(policy, stage, is_adapter=is_adapter), opened) if check else None
+        facts = CardFacts(base, is_adapter=is_adapter, step=opened.step, check=checked)
+        write_card(stage, facts, config=config_of_run, results=table, benchmarks=benchmarks)
     write_out(f"{out}\n")
     if push is not None:
         _push(out, push)
+
+
+@contextmanager
+def _written_to(out: Path) -> Iterator[Path]:
+    """Where the export is written and checked before it is one.
+
+    Raises:
+        ConfigError: If ``out`` cannot be written, or another process writes to it.
+    """
+    try:
+        with staged(out, is_new=True) as stage:
+            yield stage
+    except OSError as error:
+        msg = f"--out {out}: cannot be written ({cause_of(error)}); choose another one"
+        raise ConfigError(msg) from error
 
 
 def _checked(check: "ExportCheck", opened: OpenedPolicy) -> str:

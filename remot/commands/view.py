@@ -56,8 +56,13 @@ def view_command(
         raise ConfigError(msg)
     from remot.viewer import write_page
 
-    notes = [f"{name}: {one.weights}" for name, one in zip(names, read, strict=True)]
-    notes.append(f"{len(shown)} prompts" + (f", the first {num_shown} shown" if num_shown < len(shown) else ""))
+    notes = [_evaluated(name, run, answered) for name, run, answered in zip(names, read, verdicts, strict=True)]
+    num_prompts = (
+        f"the first {num_shown} of {len(shown)} prompts" if num_shown < len(shown) else f"{len(shown)} prompts"
+    )
+    left_out = len(set().union(*verdicts)) - len(shown)
+    other = f"; {left_out} that are not in both are left out" if left_out else ""
+    notes.append(f"{num_prompts} from {len({one.scene for one in shown})} scenes{other}")
     pages = _cards([one.prompt_id for one in shown[:num_shown]], verdicts, names, read[0].benchmark)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -65,7 +70,13 @@ def view_command(
     except OSError as error:
         msg = f"{out}: the page cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error
-    write_out(f"{min(num_shown, len(shown))} prompts on {out}\n")
+    write_out("".join(f"{note}\n" for note in notes) + f"{out}\n")
+
+
+def _evaluated(name: str, run: "Evaluated", verdicts: "dict[str, Verdict]") -> str:
+    """Weights, data and what was cut off of an evaluation, as a line."""
+    cut_off = sum(bool(one.reply.cut_off) for one in verdicts.values())
+    return f"{name}: {run.weights}; {len(verdicts)} prompts of {run.data}, {cut_off} cut off"
 
 
 @dataclass(frozen=True)
@@ -76,6 +87,7 @@ class Evaluated:
     benchmark: str
     weights: str
     source: Mapping[str, Any]  # what was asked: data, media, split, num_frames
+    data: str  # in words
 
     @classmethod
     def read(cls, folder: Path) -> "Evaluated":
@@ -99,7 +111,8 @@ class Evaluated:
         ):
             msg = f"{file}: does not name its benchmark, weights and source; run the same remot evaluate again"
             raise ConfigError(msg)
-        return cls(folder, content["benchmark"], content["weights"], source)
+        data = content.get("data")
+        return cls(folder, content["benchmark"], content["weights"], source, str(data or source.get("data")))
 
     def prompts(self, data: Path | None, media: Path | None) -> "list[BenchmarkPrompt]":
         """The benchmark's prompts, read again: their texts and media are the user's, not those of the folder."""

@@ -161,8 +161,11 @@ class MotionDataModule(PromptData, LightningDataModule):
         if self.trainer is None or self.trainer.state.fn != TrainerFn.FITTING:
             return None
         folders = [getattr(callback, "dirpath", None) for callback in self.trainer.checkpoint_callbacks]
-        path = self.trainer.ckpt_path
-        return Path(path).parent if path else next((Path(folder) for folder in folders if folder), None)
+        if path := self.trainer.ckpt_path:
+            return Path(path).parent
+        folder = next((Path(folder) for folder in folders if folder), None)
+        # other processes than the first learn the folder's name later; theirs may be of the second after it
+        return folder if folder is None or self.trainer.global_rank == 0 or folder.is_dir() else None
 
     def _evaluation_loader(self, split: str) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         if split not in self.prompts:

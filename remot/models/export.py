@@ -2,8 +2,6 @@
 
 import inspect
 import json
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +13,7 @@ from safetensors import SafetensorError
 
 from remot.errors import CheckpointError, ConfigError
 from remot.files import cause_of
+from remot.locks import staged
 from remot.models.adapter_folder import CONFIG_FILE, write_record
 from remot.models.inputs.chat_template import render_prompt
 from remot.models.loading import EMBEDDED_MODELS, ModelSource
@@ -58,7 +57,7 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, 
     if policy.sharding is not None:
         settings["state_dict"] = full_state(policy.model, trained_only=policy.adaptation.reference_is_base)
     if is_writer:
-        with staged(folder) as stage:
+        with _written(folder) as stage:
             policy.model.save_pretrained(stage, **settings)  # type: ignore[operator]
             policy.processor.save_pretrained(stage)
             if step is not None:
@@ -69,31 +68,19 @@ def save_trained(policy: "VLMPolicy", folder: Path, *, step: int | None = None, 
 
 
 @contextmanager
-def staged(folder: Path) -> Iterator[Path]:
-    """A folder beside ``folder`` whose files are moved there once all are written: what is left early leaves nothing.
-
-    Files of other names that are in ``folder`` stay.
+def _written(folder: Path) -> Iterator[Path]:
+    """:func:`staged`, with an error that names what to do.
 
     Raises:
-        CheckpointError: If the disk does not take them.
+        CheckpointError: If the disk does not take it.
     """
-    stage = None
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        stage = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-        yield stage
-        folder.mkdir(exist_ok=True)
-        for file in [path for path in stage.rglob("*") if path.is_file()]:
-            target = folder / file.relative_to(stage)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            file.replace(target)
+        with staged(folder) as stage:
+            yield stage
     except (OSError, SafetensorError) as error:
         later = "to export it later: remot export --ckpt_path …/last.ckpt --out …"
         msg = f"the policy could not be written to {folder}: {cause_of(error)}; {later}"
         raise CheckpointError(msg) from error
-    finally:
-        if stage is not None:
-            shutil.rmtree(stage, ignore_errors=True)
 
 
 def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) -> Path:
@@ -104,7 +91,7 @@ def save_merged(policy: "VLMPolicy", folder: Path, *, is_writer: bool = True) ->
     with policy.gathered():
         if is_writer:
             state = policy.adaptation.merged_state(policy.model)
-            with staged(folder) as stage:
+            with _written(folder) as stage:
                 _plain_shell(policy.core, state).save_pretrained(stage, state_dict=state)
                 policy.processor.save_pretrained(stage)
     return folder

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
+
+from remot.models.parts import block_lists
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -20,25 +22,25 @@ LAST_RESORTS = (
     "model.policy.source.max_pixels, model.grpo.max_new_tokens or model.grpo.num_completions"
 )
 
-#: Numbers of hidden size that a transformer block keeps for the backward pass beside its keys, values and
-#: feed-forward layer: two normalisations (input, float32 and output), queries, attention, residuals, adapters' inputs.
-#: An estimate: too low a one is made up for by halving when memory runs out.
-KEPT_PER_BLOCK = 16
-#: Numbers of intermediate size that it keeps: gate, up, their product and its parts.
-KEPT_PER_FEED_FORWARD = 5
+#: Bytes of a number within a normalisation, which computes in float32 whatever the precision of the weights.
+NORM_BYTES = 4
 
 
 @dataclass(frozen=True)
 class MemoryEstimate:
-    """Sizes of a language model."""
+    """Sizes of a language model, and of what is trained of it."""
 
     num_layers: int  # transformer blocks
     hidden_size: int  # H
-    intermediate_size: int  # width of its feed-forward layers
-    key_value_size: int  # numbers in the keys of one token and block, all heads together
+    intermediate_size: int  # I, width of its feed-forward layers
+    key_value_size: int  # K, numbers in the keys of one token and block, all heads together
     vocab_size: int  # V
     bytes_per_number: int  # of weights, cache and activations
     recomputes: bool = False  # activations are recomputed in the backward pass
+    query_size: int = field(kw_only=True)  # Q, numbers in the queries of one token and block, all heads together
+    input_size: int = field(kw_only=True)  # numbers that go into a block's trained linear layers and are kept
+    bytes_per_input: int = field(kw_only=True)  # of these, in the precision of the trained weights
+    trains_norms: bool = field(default=False, kw_only=True)
 
     @property
     def cache_bytes(self) -> int:
@@ -52,16 +54,47 @@ class MemoryEstimate:
 
     @property
     def block_bytes(self) -> int:
-        """Of what one block keeps of one token."""
-        kept = KEPT_PER_BLOCK * self.hidden_size + KEPT_PER_FEED_FORWARD * self.intermediate_size
-        return (kept + 2 * self.key_value_size) * self.bytes_per_number
+        """Of what one block keeps of one token for the backward pass.
+
+        What goes into its normalisations (residuals, queries, keys); what attention takes and gives (rotated queries,
+        the same put together by completion, keys and values, the result); gate, its activation and up; and what goes
+        into trained linear layers.
+        """
+        normalised = 2 * self.hidden_size + self.query_size + self.key_value_size
+        attended = 3 * self.query_size + 2 * self.key_value_size
+        kept = attended + 3 * self.intermediate_size + (normalised if self.trains_norms else 0)
+        return normalised * NORM_BYTES + kept * self.bytes_per_number + self.input_size * self.bytes_per_input
+
+    @property
+    def passing_bytes(self) -> int:
+        """Of what a block without gradient holds of one token at a time: residuals, gate and up with their product.
+
+        Adapters of another precision hold what they add to up by itself, scaled, and in the sum.
+        """
+        copied = 3 * self.bytes_per_input if self.bytes_per_input != self.bytes_per_number else 0
+        own = (2 * self.hidden_size + 3 * self.intermediate_size) * self.bytes_per_number
+        return own + self.intermediate_size * copied
+
+    @property
+    def gradient_bytes(self) -> int:
+        """Of the gradients of one token that come and go in a block: of gate and up, and of a copy of their product."""
+        copied = self.bytes_per_input if self.bytes_per_input != self.bytes_per_number else 0
+        return self.intermediate_size * (2 * self.bytes_per_number + copied)
 
 
 def estimate_memory(model: "PreTrainedModel") -> MemoryEstimate:
-    """The sizes of a transformers model's language part."""
+    """The sizes of a transformers model's language part, with adapters if there are any."""
     text = model.config.get_text_config()
     head_size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
     weight = model.get_output_embeddings().weight
+    query_size = text.num_attention_heads * head_size
+    block = next(iter(block_lists(model, with_vision=False).values()))[0]
+    trained = [part for part in block.parameters() if part.requires_grad and part.ndim == 2]
+    bytes_per_input = max((part.element_size() for part in trained), default=weight.element_size())
+    input_size = sum(part.shape[1] for part in trained)
+    if bytes_per_input == weight.element_size():  # else adapters make a copy for each of them
+        # queries share their input with keys and values, gate with up
+        input_size = min(input_size, 2 * text.hidden_size + query_size + text.intermediate_size)
     return MemoryEstimate(
         num_layers=text.num_hidden_layers,
         hidden_size=text.hidden_size,
@@ -70,6 +103,10 @@ def estimate_memory(model: "PreTrainedModel") -> MemoryEstimate:
         vocab_size=weight.shape[0],
         bytes_per_number=weight.element_size(),
         recomputes=any(getattr(module, "gradient_checkpointing", False) for module in model.modules()),
+        query_size=query_size,
+        input_size=input_size,
+        bytes_per_input=bytes_per_input,
+        trains_norms=any(one.requires_grad for one in block.parameters() if one.ndim == 1),
     )
 
 

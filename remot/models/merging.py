@@ -21,10 +21,9 @@ def adapted_layers(model: nn.Module) -> list[Any]:
     on a GPU copies of the weights take memory that completions need. The adapters of an output head must not change the
     embeddings with which it shares its weights.
     """
-    from peft.tuners.lora import LoraLayer
     from peft.utils.other import ModulesToSaveWrapper
 
-    layers: list[Any] = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    layers = lora_layers(model)
     weights = [parameter_of(layer) for layer in layers]
     names = Counter(id(parameter) for _, parameter in model.named_parameters(remove_duplicate=False))
     has_others = any(isinstance(module, ModulesToSaveWrapper) for module in model.modules())  # go with the adapters
@@ -34,6 +33,13 @@ def adapted_layers(model: nn.Module) -> list[Any]:
         weight.dtype is torch.float32 and weight.device.type == "cpu" and names[id(weight)] == 1 for weight in weights
     )
     return layers if is_plain else []
+
+
+def lora_layers(model: nn.Module) -> list[Any]:
+    """The layers with adapters, whether or not they can be added up."""
+    from peft.tuners.lora import LoraLayer
+
+    return [module for module in model.modules() if isinstance(module, LoraLayer)]
 
 
 def parameter_of(layer: Any) -> nn.Parameter:  # noqa: ANN401 (peft has no types)

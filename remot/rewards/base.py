@@ -16,6 +16,7 @@ from torch import Tensor
 from remot.answers import MAX_COMPLETION_CHARS, ParsedAnswer, parse_response
 from remot.errors import RemotError, RewardError, require_types
 from remot.rewards.functional import all_right
+from remot.seeding import global_randomness
 from remot.structures import Question, Reference, RewardOutput, reference_of
 from remot.structures.training import UNNAMED
 from remot.terminal import printable
@@ -211,12 +212,17 @@ class WrapperReward(Reward):
 
 
 @contextmanager
-def _torch_defaults(dtype: torch.dtype) -> Iterator[None]:
-    """Computes with that dtype, and undoes what a reward has set for the whole process."""
+def _own_globals(reward: Reward, questions: Sequence[Question]) -> Iterator[None]:
+    """Computes with float32, and undoes what a reward has set for the whole process.
+
+    What it draws from global generators depends on their seed, which is that of the step, and the prompts.
+    """
     before, has_gradient = torch.get_default_dtype(), torch.is_grad_enabled()
-    torch.set_default_dtype(dtype)
+    address = name_of(reward), *(question.prompt_id for question in questions)
+    torch.set_default_dtype(torch.float32)
     try:
-        yield
+        with global_randomness(torch.initial_seed(), "reward", *address):
+            yield
     finally:
         torch.set_default_dtype(before)
         torch.set_grad_enabled(has_gradient)
@@ -302,7 +308,7 @@ def _called(
 ) -> RewardOutput:
     process = os.getpid()
     try:
-        with _torch_defaults(torch.float32):
+        with _own_globals(reward, questions):
             if num_tokens is None:
                 return reward(list(completions), list(questions))  # copies: what it changes in them is its own
             return reward.rate(list(completions), list(questions), list(num_tokens))

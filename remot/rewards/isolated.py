@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import torch
 
-from remot.deadline import require_seconds
+from remot.deadline import require_seconds, waited
 from remot.errors import RemotError, RewardError
 from remot.rewards.base import MAX_NAMED_PROMPTS, Reward, WrapperReward, name_of, scored_by
 from remot.structures import Question, RewardOutput
@@ -49,7 +49,7 @@ class IsolatedReward(WrapperReward):
         connection = self._started()
         try:
             connection.send((list(completions), list(questions), None if num_tokens is None else list(num_tokens)))
-            if not connection.poll(self.max_seconds):
+            if not waited(connection.poll, self.max_seconds):
                 self._refuse(f"did not return within {self.max_seconds:g} s", questions)
             answer = connection.recv()
         except (EOFError, OSError):
@@ -66,7 +66,7 @@ class IsolatedReward(WrapperReward):
             self._process = context.Process(target=_serve, args=(theirs, self.reward), daemon=True)
             self._process.start()
             theirs.close()
-            if not self._connection.poll(START_SECONDS) or self._connection.recv() != "ready":
+            if not waited(self._connection.poll, START_SECONDS) or self._connection.recv() != "ready":
                 self._refuse(f"did not start within {START_SECONDS:g} s", ())
         return self._connection
 

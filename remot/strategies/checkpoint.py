@@ -1,6 +1,7 @@
 """The trained weights in a checkpoint, independent of the number of processes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from torch import Tensor
@@ -29,6 +30,27 @@ def require_same(base: str, held: Mapping[str, list[int]], base_here: str, wante
             f"as {min(differing)}; use the policy settings it was trained with"
         )
         raise CheckpointError(msg)
+
+
+def require_finite(checkpoint: Mapping[str, Any]) -> None:
+    """Refuse a checkpoint whose weights or optimiser's moments would spoil, or silently stop, the training.
+
+    Raises:
+        CheckpointError: Naming the first number that is NaN or infinite.
+    """
+    for name, tensor in chain(checkpoint.get("state_dict", {}).items(), _moments(checkpoint)):
+        if isinstance(tensor, Tensor) and tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+            msg = (
+                f"the checkpoint of step {checkpoint.get('global_step')} holds a number that is not finite in {name}; "
+                "continue from an earlier one, such as previous.ckpt"
+            )
+            raise CheckpointError(msg)
+
+
+def _moments(checkpoint: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    for optimizer in checkpoint.get("optimizer_states", []):
+        for parameter, held in optimizer.get("state", {}).items():
+            yield from ((f"{key} of {parameter}", value) for key, value in held.items())
 
 
 def named_optimizer_state(state: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:

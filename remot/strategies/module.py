@@ -20,8 +20,9 @@ from remot.distributed import all_gather_objects, joined_metrics
 from remot.errors import CheckpointError, ConfigError, NonFiniteError, require_optional
 from remot.evaluation.benchmark import EvaluationSettings
 from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings
+from remot.seeding import global_randomness
 from remot.strategies.accumulation import GradientAccumulator
-from remot.strategies.checkpoint import named_optimizer_state, require_same, shapes_of
+from remot.strategies.checkpoint import named_optimizer_state, require_finite, require_same, shapes_of
 from remot.strategies.checkpoint_io import use_durable_checkpoints
 from remot.strategies.distributed import (
     LARGEST_METRICS,
@@ -235,6 +236,10 @@ class PostTrainingModule(AnsweringModule):
 
     def training_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """One batch of prompts: prepare, update, log."""
+        with global_randomness(self.seed, "step", self.global_step, self.global_rank):
+            self._train_on(batch)
+
+    def _train_on(self, batch: PromptBatch) -> None:
         started = time.perf_counter()
         step = self.global_step
         states = {name: copy.deepcopy(one.state_dict()) for name, one in self.objectives.items()}
@@ -285,7 +290,8 @@ class PostTrainingModule(AnsweringModule):
     def _update(self, trained: TrainedBatch) -> dict[str, float]:
         """One optimizer step: backward passes of all micro-batches, clipping, and the step itself."""
         optimizer, guard, wrapper = self.optimizers(), self._guard, self.trainer.model
-        totals = self._accumulate(trained.prepared, optimizer.zero_grad, self._backward)  # type: ignore[union-attr]
+        with global_randomness(self.seed, "update", self.global_step, self.global_rank):  # of dropout
+            totals = self._accumulate(trained.prepared, optimizer.zero_grad, self._backward)  # type: ignore[union-attr]
         limit = self.gradient_clip_norm if self.gradient_clip_norm > 0 else float("inf")
         scaler: torch.amp.GradScaler | None = getattr(self.trainer.precision_plugin, "scaler", None)
         scale = 1.0 if scaler is None else float(scaler.get_scale())  # of losses and gradients in mixed float16
@@ -446,9 +452,10 @@ class PostTrainingModule(AnsweringModule):
         A strategy that shards weights has loaded them, and removed them from the checkpoint, before this is called.
 
         Raises:
-            CheckpointError: If it was made from another base model, or its parameters are not those trained here, or
-                its reference was written by an earlier version.
+            CheckpointError: If it holds NaN or infinities, was made from another base model, its parameters are not
+                those trained here, or its reference was written by an earlier version.
         """
+        require_finite(checkpoint)
         facts = checkpoint.get("remot", {})
         self.checkpoint_step = checkpoint.get("global_step")
         held = facts.get("trained") or shapes_of(checkpoint.get("state_dict", {}))

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
+from remot.seeding import global_randomness
 from remot.strategies.finite import gradient_fault
 from remot.strategies.grpo.step import GroupLosses
 from remot.strategies.module import PostTrainingModule
@@ -60,7 +61,8 @@ def first_fault(
     if bad:
         return f"the weight {bad[0]} ({len(bad)} in all), before the step"
     address = StepAddress(module.seed, step, source, module.rollout_engine)
-    with FirstModule(policy.model) as first:
+    randomness = global_randomness(module.seed, "step", step, module.global_rank)
+    with randomness, FirstModule(policy.model) as first:
         prepared = module.objectives[phase].prepare(policy, batch, address, 1)
         losses, where = prepared.micro_losses, ""
         names = list(prepared.prompt_ids) or [question.prompt_id for question in batch.questions]

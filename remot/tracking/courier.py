@@ -1,5 +1,6 @@
 """Delivers a run's records to MLflow from a thread of its own, so that no step waits for the store."""
 
+import errno
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -9,10 +10,9 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock, Timeout
-
 from remot.deadline import in_time
 from remot.errors import ConfigError
+from remot.locks import take_lock
 from remot.strict_json import json_text
 from remot.terminal import write_err, write_out
 from remot.tracking.client import absolute_uri, quiet_mlflow, reason_of
@@ -22,6 +22,7 @@ from remot.tracking.journal import FOLDER, Journal, Target, plain_number
 from remot.tracking.store import prepare_store
 
 if TYPE_CHECKING:
+    from filelock import FileLock
     from mlflow import MlflowClient
 
 #: Longest value that MLflow takes, and where longer ones are stored whole.
@@ -62,7 +63,7 @@ class Courier:
         self._deadline = 0.0
         self._error: str | None = None
         self._thread: threading.Thread | None = None
-        self._lock = FileLock(f"{journal.path}.lock", thread_local=False)
+        self._lock: FileLock | None = None
 
     @property
     def failure(self) -> str | None:
@@ -120,8 +121,10 @@ class Courier:
 
     def release(self) -> None:
         """Let another process deliver the journal."""
-        with suppress(OSError):
-            self._lock.release()
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            with suppress(OSError):
+                lock.release()
 
     def _try(self) -> bool:
         """Deliver what there is; True if that failed."""
@@ -165,11 +168,13 @@ class Courier:
         Raises:
             ConfigError: If so.
         """
-        if self._lock.is_locked:
+        if self._lock is not None:
             return
         try:
-            self._lock.acquire(timeout=0)
-        except Timeout as error:
+            self._lock = take_lock(self.journal.path)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
             msg = f"the records in {self.journal.folder} are being delivered by another process, which goes on with it"
             raise ConfigError(msg) from error
 

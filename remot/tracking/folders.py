@@ -107,8 +107,18 @@ def _read_evaluation(folder: Path) -> RunRow:
         minutes=None,
         base={},
         final=_numbers(values),
+        settings=_asked(record),
         answers={"final": answers["scores"]} if "scores" in answers else {},
     )
+
+
+def _asked(record: Mapping[str, Any]) -> dict[str, str]:
+    """What an evaluation asked and how: two of them may differ in this, not in their weights."""
+    version = record.get("version")
+    facts = {"data": f"version {version[:16]}" if isinstance(version, str) and version else record.get("data")}
+    facts |= {"prompts": record.get("num_answered"), "scenes": record.get("num_scenes")}
+    known = {name: value for name, value in facts.items() if value is not None}
+    return _texts(known) | {f"decoding.{name}": value for name, value in _texts(record.get("settings")).items()}
 
 
 def _content(file: Path) -> bytes:

@@ -1,18 +1,15 @@
 """Opens MLflow's store for writing: one process at a time makes its tables and the experiment."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from remot.errors import ConfigError
-from remot.terminal import write_err
+from remot.locks import take_lock
 from remot.tracking.client import absolute_uri, local_path, quiet_mlflow
 
-#: A wait is logged after this long; making the tables takes some seconds.
-LOG_AFTER_SECONDS = 10.0
-#: And ends after this long, in case the process that holds the lock hangs.
+#: A wait ends after this long, in case the process that holds the lock hangs; making the tables takes some seconds.
 MAX_WAIT_SECONDS = 300.0
 
 
@@ -63,12 +60,13 @@ def one_process_at_a_time(path: Path | None) -> Iterator[None]:
         yield
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(f"{path}.lock")
     try:
-        _acquire(lock)
-    except Timeout as error:
+        lock = take_lock(path, MAX_WAIT_SECONDS)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
         msg = (
-            f"trainer.logger: another process has been holding {lock.lock_file} for {MAX_WAIT_SECONDS:.0f} s; "
+            f"trainer.logger: another process has been holding {error.filename} for {MAX_WAIT_SECONDS:.0f} s; "
             "end the run that hangs while it opens the MLflow store"
         )
         raise ConfigError(msg) from error
@@ -76,11 +74,3 @@ def one_process_at_a_time(path: Path | None) -> Iterator[None]:
         yield
     finally:
         lock.release()
-
-
-def _acquire(lock: FileLock) -> None:
-    try:
-        lock.acquire(timeout=min(LOG_AFTER_SECONDS, MAX_WAIT_SECONDS))
-    except Timeout:
-        write_err(f"Waiting for another run that is opening the MLflow store ({lock.lock_file}).\n")
-        lock.acquire(timeout=max(0.0, MAX_WAIT_SECONDS - LOG_AFTER_SECONDS))

@@ -68,8 +68,8 @@ def test_the_recipe_without_its_gpu_and_weights(capsys, tmp_path, monkeypatch, c
     assert (levels["device"], levels["weights"], levels["training"]) == ("fail", "warn", "open")
     assert "4,438 M parameters" in out
     flat = " ".join(out.split())
-    assert "a GPU of 32 GB" in flat
-    assert re.search(r"max_new_tokens 4096 \(and model.evaluation's\): [\d.]+ GB, 24 GB GPU", flat)
+    assert "a GPU of 40 GB" in flat
+    assert re.search(r"max_new_tokens 4096 \(and model.evaluation's\): [\d.]+ GB, 32 GB GPU", flat)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -56,7 +56,10 @@ def test_an_evaluation_writes_a_page(evaluated):
 def test_two_runs_stand_side_by_side(evaluated, tmp_path, capsys):
     out = tmp_path / "ab.html"
     main(["view", str(evaluated / "base"), str(evaluated / "trained"), "--out", str(out)])
-    assert capsys.readouterr().out == f"2 prompts on {out}\n"
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"base: .*; 2 prompts of .*q\.jsonl, 2 cut off", said[0])
+    assert said[1].startswith("trained: after training; 2 prompts of ")
+    assert said[2:] == ["2 prompts from 1 scenes", str(out)]
     page = out.read_text()
     assert titles(page) == ["q1", "q2"]
     assert page.count("<h3>base</h3>") == page.count("<h3>trained</h3>") == 2
@@ -69,8 +72,17 @@ def test_one_run_with_fewer_prompts(evaluated, tmp_path, capsys):
     main(["view", str(evaluated / "trained"), "--out", str(tmp_path / "a.html"), "--num_shown", "1"])
     page = (tmp_path / "a.html").read_text()
     assert titles(page) == ["q1"]
-    assert "2 prompts, the first 1 shown" in page
-    capsys.readouterr()
+    assert "the first 1 of 2 prompts" in page
+    assert "the first 1 of 2 prompts" in capsys.readouterr().out
+
+
+def test_prompts_that_one_of_two_runs_lacks_are_counted(evaluated, tmp_path, capsys):
+    part = tmp_path / "part"
+    part.mkdir()
+    (part / "scores.json").write_text((evaluated / "base/scores.json").read_text())
+    (part / "answers.jsonl").write_text((evaluated / "base/answers.jsonl").read_text().splitlines()[0] + "\n")
+    main(["view", str(evaluated / "base"), str(part), "--out", str(tmp_path / "p.html")])
+    assert "1 prompts from 1 scenes; 1 that are not in both are left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

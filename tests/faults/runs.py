@@ -69,7 +69,8 @@ class Run:
                 os.dup2(file.fileno(), 1)
                 os.dup2(file.fileno(), 2)
                 sys.stdout, sys.stderr = os.fdopen(1, "w", buffering=1), os.fdopen(2, "w", buffering=1)
-                for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"):
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+                for name in ("SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"):
                     signal.signal(signal.Signals[name], signal.SIG_DFL)
                 prepare()
                 code = self._run(arguments)

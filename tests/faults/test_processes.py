@@ -67,6 +67,14 @@ def signalled():
     os.kill(os.getpid(), signal.SIGTERM)
 
 
+def hung_up():
+    os.kill(os.getpid(), signal.SIGHUP)
+
+
+def batch_signal():
+    os.kill(os.getpid(), signal.SIGUSR1)
+
+
 def train(folder, fault, ckpt_path=None, **settings):
     warnings.simplefilter("ignore")
     interrupt.FINISH_SECONDS, interrupt.INTERRUPT_SECONDS = 1.0, 0.3
@@ -118,7 +126,13 @@ FAULTS = {
     "the second hangs, both signalled": ((signalled, hang_signalled), [143, 143]),
     "the first hangs, both signalled": ((hang_signalled, signalled), [143, 143]),
     "one hangs, and only that one is signalled": ((nothing, hang_signalled), [1, 143]),
+    "SIGHUP to the second": ((nothing, hung_up), [129, 129]),
+    "SIGUSR1 to both": ((batch_signal, batch_signal), [138, 138]),
 }
+
+
+#: Where nothing hangs the step is finished.
+FINISHED = ("SIGHUP to the second", "SIGUSR1 to both")
 
 
 @pytest.mark.parametrize("name", FAULTS)
@@ -126,7 +140,8 @@ def test_both_end_and_the_state_before_the_step_is_saved(tmp_path, name):
     faults, wanted = FAULTS[name]
     codes = exit_codes(tmp_path / "run", faults)
     assert codes == wanted
-    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == FAILS_AT
+    done = FAILS_AT + (name in FINISHED)
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == done
     is_exported = (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
     assert is_exported == (1 in wanted)  # what was stopped by signals goes on
     row(f"two processes: {name}", 1, 1)

@@ -18,11 +18,11 @@ def hold(folder):
     reader, writer = os.pipe()
     owner = os.fork()
     if owner == 0:
-        FolderLock(folder)
+        kept = FolderLock(folder)
         if os.fork() == 0:  # a data worker
             os.write(writer, b"%10d" % os.getpid())
         time.sleep(60)
-        os._exit(0)
+        os._exit(kept is None)
     return owner, int(os.read(reader, 10))
 
 

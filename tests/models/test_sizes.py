@@ -38,6 +38,7 @@ def test_four_bit_weights_by_hand(thinking):
     assert thinking.quantised_bytes == 2 * 4_437_815_808 - linear * (2 - 33 / 64)
     quantised = model_sizes(THINKING, QLoRA(rank=64))
     assert quantised.weight_bytes == thinking.quantised_bytes
+    assert thinking.adapted_bytes == 2 * linear
     assert quantised.num_trained == thinking.num_trained
 
 

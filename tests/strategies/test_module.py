@@ -36,6 +36,7 @@ from remot.strategies import (
     SFTThenGRPO,
     WrongLetters,
 )
+from remot.strategies.checkpoint_io import write_checkpoint
 from remot.strategies.objective import StepAddress
 from tests.strategies.grpo.test_objective import FirstLetterReward
 from tests.tiny import FAMILIES, HYBRID, make_batch, make_policy, model_folder, moved, snapshot
@@ -469,6 +470,23 @@ def test_resumed_run_is_the_same_run_bit_for_bit(tmp_path, arguments):
             assert repr(actual[name]) == repr(wanted[name]), (step, name)  # NaN equals NaN here
     for (name, wanted), actual in zip(whole.policy.named_parameters(), second.policy.parameters(), strict=True):
         assert torch.equal(wanted, actual), name
+
+
+@pytest.mark.parametrize("part", ["exp_avg_sq", "weight"])
+def test_a_checkpoint_with_numbers_that_are_not_finite_is_refused(tmp_path, part):
+    """An infinite second moment, for one, lets no update through, and nothing else would show it."""
+    _, trainer = fit(ready_module(SFT()), tmp_path, max_steps=1)
+    file = tmp_path / "one.ckpt"
+    trainer.save_checkpoint(file)
+    held = torch.load(file, weights_only=True)
+    states = held["optimizer_states"][0]["state"]
+    spoilt = (
+        states[next(iter(states))]["exp_avg_sq"] if part == "exp_avg_sq" else next(iter(held["state_dict"].values()))
+    )
+    spoilt.view(-1)[0] = math.inf
+    write_checkpoint(held, file)
+    with pytest.raises(CheckpointError, match=f"step 1 .*{'exp_avg_sq of' if part == 'exp_avg_sq' else 'lora'}"):
+        fit(ready_module(SFT()), tmp_path, max_steps=2, ckpt_path=file)
 
 
 def test_another_seed_is_another_run(tmp_path):

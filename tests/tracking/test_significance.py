@@ -5,6 +5,7 @@ import json
 import math
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,6 +195,21 @@ def test_two_evaluations_are_paired(tmp_path, capsys, monkeypatch):
     out = capsys.readouterr().out
     assert "remot-bench" in out
     assert re.search(r"1 → 2\s+partial\s+\+0\.\d+ \[.*\]\s+<0\.001\s+0?\.?<?0\.00\d\s+yes", out)
+
+
+def test_what_two_evaluations_asked_and_how_is_told_apart(tmp_path, capsys):
+    """Greedy and sampled answers of the same weights, the first 10 questions and all 24."""
+    asked = {"greedy": ({"decoding": "greedy"}, 10), "sampled": ({"temperature": 1.0}, 24)}
+    for name, (settings, count) in asked.items():
+        file = Path(evaluation_folder(tmp_path / name, BASE)) / "scores.json"
+        facts = {"settings": settings, "num_answered": count, "num_scenes": 7, "version": "0123456789abcdef01"}
+        file.write_text(json.dumps(json.loads(file.read_text()) | facts))
+    compare_command(runs=[str(tmp_path / name) for name in asked], png=None)
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["decoding.decoding", "greedy", "–"] in lines
+    assert ["decoding.temperature", "–", "1.0"] in lines
+    assert ["prompts", "10", "24"] in lines
+    assert not any(line[:1] in (["scenes"], ["data"]) for line in lines)  # the same on both sides
 
 
 def test_an_evaluation_of_an_earlier_version_names_the_file(tmp_path):

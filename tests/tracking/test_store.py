@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from remot import locks
 from remot.errors import ConfigError
 from remot.tracking import store
 from remot.tracking.store import local_path, one_process_at_a_time, prepare_store
@@ -64,7 +65,7 @@ def test_deleted_experiment_is_named(tmp_path):
 
 def test_wait_is_logged_and_ends(tmp_path, monkeypatch, capsys):
     """Another process holds the lock for ever: a line on the way, an error that names the lock file at the end."""
-    monkeypatch.setattr(store, "LOG_AFTER_SECONDS", 0.05)
+    monkeypatch.setattr(locks, "REPORT_SECONDS", 0.05)
     monkeypatch.setattr(store, "MAX_WAIT_SECONDS", 0.1)
     path = tmp_path / "mlflow.db"
     with one_process_at_a_time(path):

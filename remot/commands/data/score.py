@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from remot.commands.data.sources import data_from, data_section
 from remot.commands.parsing.config_files import Configs, read_configs
 from remot.errors import AnnotationError, ConfigError
-from remot.files import cause_of, hold, require_regular
+from remot.files import cause_of, require_regular
+from remot.locks import take_lock
 from remot.strict_json import json_text
 from remot.terminal import write_out
 
@@ -127,7 +128,8 @@ class _ScoreFile:
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.exists():
                 require_regular(file)
-            hold(file, self)
+            self._lock = take_lock(file)
+            file.touch()
             _drop_unfinished_line(file)
             if not file.stat().st_size:
                 self._append([header])

@@ -15,6 +15,7 @@ from torch.optim import Optimizer
 from remot.commands.diagnosis.data import first_prompts, measured_prompts
 from remot.data.datamodule import MotionDataModule
 from remot.evaluation.benchmark import answer_batch
+from remot.models.merging import adapted_layers, parameter_of
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.memory import SCORED_ROWS, decode_bytes, score_bytes
 from remot.rollout.sampling import GREEDY
@@ -153,7 +154,10 @@ def _estimated(module: PostTrainingModule, prepared: PreparedStep, *, samples: b
     decoded = num_prompts if together == "auto" else together  # of a CPU: all
     update = score_bytes(policy.footprint, *lengths) * prepared.micro_batch_prompts
     update += SCORED_ROWS * policy.footprint.logits_bytes + trained_bytes(policy)
-    return max(update, decode_bytes(policy.footprint, *lengths) * decoded if samples else 0)
+    if not samples:
+        return update
+    merged = sum(parameter_of(layer).nbytes for layer in adapted_layers(policy.model))
+    return max(update, decode_bytes(policy.footprint, *lengths) * decoded + merged)
 
 
 def _answer_seconds(module: PostTrainingModule, data: MotionDataModule) -> float | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from remot.commands.sweep.members import Member, Progress
+from remot.stopping import STOP_SIGNALS
 from remot.terminal import printable
 
 POLL_SECONDS = 0.2
@@ -21,7 +22,7 @@ STOP_SECONDS = 120.0
 #: Variables by which libraries choose how many threads they start.
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 MAX_TAIL_BYTES = 4096
-_STOPS = [signal.Signals[name] for name in ("SIGTERM", "SIGINT", "SIGHUP") if name in signal.Signals.__members__]
+_STOPS = (signal.SIGINT, *STOP_SIGNALS)
 
 
 @dataclass

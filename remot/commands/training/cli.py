@@ -28,7 +28,6 @@ from remot.callbacks import (
     RunCheckpoint,
     RunRecord,
     RunSummary,
-    StoppedBySignal,
     VisionGuard,
     WeightsReport,
 )
@@ -59,6 +58,7 @@ from remot.commands.training.trainer_settings import require_arguments, require_
 from remot.data.datamodule import MotionDataModule
 from remot.errors import ConfigError, RemotError, ResourceError, known_cause
 from remot.models.loading import ModelSource, describe_source
+from remot.stopping import StoppedBySignal, follow_launcher
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
 from remot.terminal import write_err
 from remot.tracking import (
@@ -73,6 +73,9 @@ from remot.tracking import (
 )
 from remot.tracking.journal import FOLDER, known_run_id
 
+#: What gloo, NCCL and PyTorch's store of addresses say when a process has ended; and what to do about it.
+OF_CONNECTIONS = ("gloo/transport", "NCCL", "Connection closed by peer", "Connection reset by peer", "TCPStore")
+LOST = "its own output or the system's log tells why"
 CLI = TypeVar("CLI", bound="RemotCLI")
 #: Settings of the trainer that end a run.
 ENDS = ("max_steps", "max_epochs", "max_time")
@@ -332,7 +335,8 @@ def run_training(args: list[str]) -> None:
     RemotParser.arguments = tuple(args)
     quiet_libraries()
     try:
-        run_cli(args, RemotCLI)
+        with follow_launcher():
+            run_cli(args, RemotCLI)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
         raise ConfigError(first_words(str(error))) from error
     except Exception as error:
@@ -363,6 +367,8 @@ def _known_fault(error: Exception) -> RemotError | None:
         )
         advice = "; ".join(getattr(error, "__notes__", ())) or settings
         return ResourceError(f"memory ran out ({text or 'no room for an object'}); {advice}")
+    if isinstance(error, RuntimeError) and any(word in str(error) for word in OF_CONNECTIONS):
+        return ResourceError(f"another process of this run has ended, which {LOST}: {first_words(str(error))}"[:500])
     # PyTorch raises this wherever the main thread is, and what is there may wrap it.
     if (killed := re.search(r"DataLoader worker \(pid.*?\) [^.\n]*", str(error))) is not None:
         hint = "the system may have run out of memory, lower data.num_workers"

@@ -1,5 +1,6 @@
 """Where a run keeps its files: a folder of its own, also for runs that start within the same second, with one owner."""
 
+import errno
 import json
 import os
 import socket
@@ -10,15 +11,11 @@ from typing import Any
 
 from remot.errors import ConfigError
 from remot.files import read_bounded
+from remot.locks import lock_file_of, take_lock
 from remot.strategies.checkpoint_io import remove_unfinished
 from remot.strict_json import json_object
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
-#: Names the process that writes to the folder, which holds a lock on this file as long as it lives.
+#: Names the process that writes to the folder, which has the lock on this file as long as it lives.
 OWNER_FILE = ".owner.json"
 MAX_OWNER_BYTES = 4096
 
@@ -45,8 +42,7 @@ def claim_folder(runs: Path, name: str) -> Path:
 class FolderLock:
     """Holds a run's folder for this process until it is released or the process ends, however it ends.
 
-    The kernel holds the lock, not the file: what a killed process leaves locks nothing. Data workers do not keep it.
-    Where the file system has no locks the folder is not guarded.
+    What a killed process leaves locks nothing, see :mod:`remot.locks`.
 
     Args:
         folder: Of the run.
@@ -56,50 +52,43 @@ class FolderLock:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._file = (folder / OWNER_FILE).open("a+", encoding="utf-8")
         try:
-            if fcntl is not None:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
+            self._lock = take_lock(folder / OWNER_FILE)
+        except OSError as error:
+            if error.errno != errno.EBUSY:
+                raise
             owner = read_owner(folder)
-            self._file.close()
             msg = (
                 f"the run in {folder} is being written by the process {owner.get('pid')} on {owner.get('host')}: wait "
                 "until it ends or stop it, or start a run of its own by leaving out --ckpt_path"
             )
             raise ConfigError(msg) from error
-        except OSError:
-            pass
-        os.register_at_fork(after_in_child=self._file.close)
-        self._file.truncate(0)
         facts = {"pid": os.getpid(), "host": socket.gethostname(), "slurm_job_id": os.environ.get("SLURM_JOB_ID")}
-        self._file.write(json.dumps(facts, allow_nan=False) + "\n")
-        self._file.flush()
+        (folder / OWNER_FILE).write_text(json.dumps(facts, allow_nan=False) + "\n", encoding="utf-8")
         remove_unfinished(folder)
 
     def release(self) -> None:
         """Let others have it."""
-        self._file.close()
+        self._lock.release()
 
 
 def is_held(folder: Path) -> bool:
     """Whether a living process writes to the folder of a run."""
     try:
-        with (folder / OWNER_FILE).open("rb") as file:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
+        if lock_file_of(folder / OWNER_FILE).exists():
+            take_lock(folder / OWNER_FILE).release()
+    except OSError as error:
+        return error.errno == errno.EBUSY
     return False
 
 
 def remove_unused(folder: Path) -> None:
     """Remove a folder in which a run that was refused has left nothing but its name."""
     with suppress(OSError):
-        if [path.name for path in folder.iterdir()] == [OWNER_FILE]:
-            (folder / OWNER_FILE).unlink()
+        own = {folder / OWNER_FILE, lock_file_of(folder / OWNER_FILE)}
+        if set(folder.iterdir()) <= own:
+            for path in own:
+                path.unlink(missing_ok=True)
         folder.rmdir()  # fails if it holds something
 
 

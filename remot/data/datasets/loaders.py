@@ -5,7 +5,6 @@ import itertools
 import re
 import signal
 import threading
-import time
 import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from torch.utils.data._utils import signal_handling
 
 from remot.data.datasets.bad_clips import BadClips
 from remot.data.datasets.prompts import PromptDataset, Sample
-from remot.deadline import in_time
+from remot.deadline import in_time, waited
 from remot.errors import ConfigError, ResourceError
 from remot.structures import PromptBatch
 
@@ -86,17 +85,18 @@ class AddressLoader(DataLoader[Sample]):
         if any(not worker.is_alive() for worker in workers):
             what = "noticed at the next batch"
             raise _worker_error(what)
-        limit, started = self.dataset.bad_clips.max_wait_seconds, time.monotonic()
+        limit, waited_seconds = self.dataset.bad_clips.max_wait_seconds, 0.0
         # A worker that stops before its tensors are handed over keeps the main thread from looking at the clock.
         with _killed_after(limit + 2 * POLL_SECONDS, workers) as is_killed:
             while True:
                 try:
                     return next(source)
                 except (RuntimeError, OSError, EOFError) as error:
-                    waited, is_timeout = time.monotonic() - started, _TIMED_OUT in str(error)
-                    if is_killed.is_set() or (is_timeout and waited > limit):
-                        what = f"data workers gave no batch for {waited:.0f} s, data.options.max_wait_seconds is"
-                        msg = f"{what} {limit:g}: one is stopped, or a disk does not answer"
+                    is_timeout = _TIMED_OUT in str(error)
+                    waited_seconds += POLL_SECONDS if is_timeout else 0.0  # not by a clock, which a stop does not hold
+                    if is_killed.is_set() or (is_timeout and waited_seconds > limit):
+                        what = f"data workers gave no batch for {max(waited_seconds, limit):.0f} s, one is stopped"
+                        msg = f"{what}, or a disk does not answer (data.options.max_wait_seconds: {limit:g})"
                         raise ResourceError(msg) from error
                     if workers and not isinstance(error, RuntimeError):  # tensors of a worker that is gone
                         raise _worker_error(str(error)) from error
@@ -148,27 +148,28 @@ class _Waiting:
 @contextmanager
 def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[threading.Event]:
     """Report a block that takes long; kill the workers if it takes longer than this, and set the event."""
-    is_killed = threading.Event()
+    is_killed, is_done = threading.Event(), threading.Event()
 
     def kill() -> None:
-        is_killed.set()
-        for worker in workers:
-            worker.kill()
+        if not waited(is_done.wait, seconds):
+            is_killed.set()
+            for worker in workers:
+                worker.kill()
 
     def report() -> None:
         warnings.warn(f"waiting for a batch for {REPORT_SECONDS:g} s: a worker or a disk hangs", stacklevel=2)
 
-    timers = [threading.Timer(REPORT_SECONDS, report), *([threading.Timer(seconds, kill)] if workers else [])]
-    for timer in timers:
-        timer.daemon = True
-        timer.start()
+    timer = threading.Timer(REPORT_SECONDS, report)
+    for thread in (timer, *([threading.Thread(target=kill)] if workers else [])):
+        thread.daemon = True
+        thread.start()
     _Waiting.is_on = True
     try:
         yield is_killed
     finally:
         _Waiting.is_on = False
-        for timer in timers:
-            timer.cancel()
+        is_done.set()
+        timer.cancel()
 
 
 def _without_errors_of_workers() -> None:

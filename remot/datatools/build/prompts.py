@@ -17,6 +17,7 @@ from remot.datatools.build.manifest import Counts, json_ready, manifest_of
 from remot.datatools.build.shards import WHOLE, Shard, shard_record
 from remot.errors import ConfigError
 from remot.files import cause_of
+from remot.locks import is_unwritten, staged
 from remot.strict_json import json_text
 
 #: Prompts that are planned before their images are decoded, clip by clip.
@@ -57,10 +58,11 @@ def build(
     data.setup()
     sizes = prompts_by_split(data, num_prompts)
     try:
-        manifest = _write(data, out, shard.addresses(sizes), settings, on_progress) | shard_record(shard, sizes)
-        (out / MANIFEST).write_text(json_text(manifest, indent=2) + "\n", "utf-8")
+        with staged(out, is_new=True) as stage:
+            manifest = _write(data, stage, shard.addresses(sizes), settings, on_progress) | shard_record(shard, sizes)
+            (stage / MANIFEST).write_text(json_text(manifest, indent=2) + "\n", "utf-8")
     except OSError as error:
-        msg = f"{out}: cannot be written ({cause_of(error)}); empty it and build again"
+        msg = f"{out}: cannot be written ({cause_of(error)}); choose another folder, or build again"
         raise ConfigError(msg) from error
     return manifest
 
@@ -68,14 +70,12 @@ def build(
 def _write(
     data: PromptData, out: Path, parts: dict[str, range], settings: dict[str, Any], on_progress: Progress
 ) -> dict[str, Any]:
-    out.mkdir(parents=True, exist_ok=True)
     counts, images, total, done = Counts(), ImageFolder(out), sum(map(len, parts.values())), 0
-    unfinished = out / f"{RECORDS}.partial"
 
     def report(before: int, written: int) -> None:
         on_progress("building prompts", before + written, total)
 
-    with unfinished.open("w", encoding="utf-8") as lines:
+    with (out / RECORDS).open("w", encoding="utf-8") as lines:
         for split, part in parts.items():
             for start in range(0, len(part), AT_ONCE):
                 addresses = part[start : start + AT_ONCE]
@@ -83,7 +83,6 @@ def _write(
                     counts.add(prompt)
                     lines.write(to_line(prompt) + "\n")
                 done += len(addresses)
-    unfinished.rename(out / RECORDS)
     return manifest_of(data, counts.record(images.num_images), out, settings)
 
 
@@ -117,7 +116,7 @@ def require_usable(data: PromptData, out: Path, num_prompts: int) -> None:
     if num_prompts < 1:
         msg = f"{num_prompts} prompts: ask for at least 1"
         raise ConfigError(msg)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unwritten(out):
         msg = f"{out} is not empty; give a new folder, or empty this one first"
         raise ConfigError(msg)
     if out.resolve().is_relative_to(data.root.resolve()):

@@ -19,6 +19,7 @@ from remot.data.records.reading import image_in
 from remot.datatools.build.manifest import Counts
 from remot.errors import AnnotationError, ConfigError
 from remot.files import cause_of, sha256_of
+from remot.locks import is_unwritten, staged
 from remot.strict_json import json_text
 
 #: What differs between shards of one set of prompts.
@@ -98,22 +99,22 @@ def merge(folder: Path, out: Path, on_progress: Callable[[int, int], None] = lam
         AnnotationError: If one is damaged, or two hold different images of one name.
     """
     manifests = _manifests(folder)
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unwritten(out):
         msg = f"{out} is not empty; give a new folder, or empty this one first"
         raise ConfigError(msg)
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        return _merged(manifests, out, on_progress)
+        with staged(out, is_new=True) as stage:
+            return _merged(manifests, stage, on_progress)
     except OSError as error:
-        msg = f"{out}: cannot be written ({cause_of(error)}); empty it and merge again"
+        msg = f"{out}: cannot be written ({cause_of(error)}); choose another folder, or merge again"
         raise ConfigError(msg) from error
 
 
 def _merged(
     manifests: Mapping[Path, dict[str, Any]], out: Path, on_progress: Callable[[int, int], None]
 ) -> dict[str, Any]:
-    counts, images, partial = Counts(), set[str](), out / f"{RECORDS}.partial"
-    with partial.open("wb") as merged:
+    counts, images = Counts(), set[str]()
+    with (out / RECORDS).open("wb") as merged:
         for done, shard in enumerate(manifests, 1):
             for number, record in read_lines(shard / RECORDS):
                 where = f"{shard / RECORDS}: line {number}"
@@ -123,7 +124,6 @@ def _merged(
             with (shard / RECORDS).open("rb") as records:
                 shutil.copyfileobj(records, merged)
             on_progress(done, len(manifests))
-    partial.rename(out / RECORDS)
     first = next(iter(manifests.values()))
     manifest = {key: value for key, value in first.items() if key != SHARD}
     manifest |= {"sha256": {RECORDS: sha256_of(out / RECORDS)}, "counts": counts.record(len(images))}

@@ -13,12 +13,15 @@ from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from torch import Tensor
 
+from remot.data.media.images import is_turned, read_image
 from remot.data.media.spans import read_span
 from remot.data.records.reading import RecordedPrompt, RecordSettings, read_recorded
 from remot.data.records.schema import score_record, solution_of
 from remot.errors import ConfigError, DecodeError
 from remot.files import cause_of, open_regular
+from remot.locks import is_unwritten, staged
 from remot.strict_json import json_text
 from remot.viewer.images import as_image
 
@@ -93,7 +96,7 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
         AnnotationError: If a line is malformed.
         DecodeError: If an image or video is missing or cannot be read.
     """
-    if out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if not is_unwritten(out):
         msg = f"--out {out} is not empty; give a new folder"
         raise ConfigError(msg)
     fractions = {"val": settings.val_fraction, "test": settings.test_fraction}
@@ -101,9 +104,10 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
         records, RecordSettings(settings.images_root, settings.num_frames or 1, fractions, settings.seed)
     )
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        for split, prompts in splits.items():
-            _write_split(out, SPLIT_NAMES[split], (row_of(prompt, settings) for prompt in prompts), settings.images)
+        with staged(out, is_new=True) as stage:
+            for split, prompts in splits.items():
+                rows = (row_of(prompt, settings) for prompt in prompts)
+                _write_split(stage, SPLIT_NAMES[split], rows, settings.images)
     except (OSError, pa.ArrowException) as error:
         msg = f"--out {out}: cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error
@@ -130,16 +134,21 @@ def row_of(prompt: RecordedPrompt, settings: ParquetSettings) -> dict[str, Any]:
         row |= {"video": str(span.file.resolve()), "start": span.start_seconds, "end": span.end_seconds}
     elif span is not None:
         video = read_span(span)
-        row["images"] = []
-        for frame in video.frames:
-            content = io.BytesIO()
-            as_image(frame).save(content, "png", compress_level=1)
-            row["images"].append({"bytes": content.getvalue(), "path": None})
+        row["images"] = [{"bytes": _png(frame), "path": None} for frame in video.frames]
         row["image_seconds"] = list(video.pts_seconds)
     return row
 
 
+def _png(image: Tensor) -> bytes:
+    content = io.BytesIO()
+    as_image(image).save(content, "png", compress_level=1)
+    return content.getvalue()
+
+
 def _content(file: Path, where: str) -> bytes:
+    """Bytes of the file; of one that ``datasets`` would turn by its EXIF orientation the stored pixels, as PNG."""
+    if is_turned(file):
+        return _png(read_image(file))
     try:
         with open_regular(file) as stream:
             return stream.read()

@@ -13,6 +13,7 @@ from remot.data.records.qa_jsonl import parse_qa
 from remot.datatools.convert.published import LLAVA_KEYS, VIDEO_R1_KEYS, Turns, from_llava, from_video_r1, layout_of_row
 from remot.errors import AnnotationError, ConfigError
 from remot.files import cause_of
+from remot.locks import staged_files
 from remot.strict_json import json_text
 
 #: Rows of each reason that are named on the terminal.
@@ -69,23 +70,25 @@ def convert_questions(source: Path, out: Path, turns: Turns = "refuse") -> Conve
             raise ConfigError(msg)
     conversion = Conversion(files=[out, left_out])
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with ExitStack() as stack:
-            written, refused = (stack.enter_context(file.open("w", encoding="utf-8")) for file in (out, left_out))
-            _convert(source, turns, conversion, written, refused)
-        if not conversion.left_out:
-            conversion.files.remove(left_out)
-            left_out.unlink()
+        with staged_files(out, left_out) as unfinished:
+            with ExitStack() as stack:
+                written, refused = (stack.enter_context(file.open("w", encoding="utf-8")) for file in unfinished)
+                _convert(source, turns, conversion, written, refused)
+            if not conversion.left_out:
+                unfinished[1].unlink()
+                conversion.files.remove(left_out)
+            _require_questions(source, conversion)
     except OSError as error:
         msg = f"--out {out}: cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error
+    return conversion
+
+
+def _require_questions(source: Path, conversion: Conversion) -> None:
     if not conversion.num_questions:
-        out.unlink()
-        left_out.unlink(missing_ok=True)
         reason, rows = next(iter(conversion.left_out.items()), ("zero length", [f"{source}: holds no row"]))
         msg = f"none of the {conversion.num_rows} rows can be carried, such as {rows[0]}"
         raise AnnotationError(msg, reason=reason)
-    return conversion
 
 
 def _convert(source: Path, turns: Turns, conversion: Conversion, written: TextIO, refused: TextIO) -> None:

@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError, DecodeError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
-from remot.files import bounded_lines, cause_of, hold, open_regular, require_regular
+from remot.files import bounded_lines, cause_of, open_regular, require_regular, sha256_of
+from remot.locks import take_lock
 from remot.rollout.servers.responses import MAX_TOKENS
 from remot.strict_json import json_object, json_text
 
@@ -32,9 +33,7 @@ def reply_key(prompt: BenchmarkPrompt, settings: str) -> str:
 
 
 def content_digest(prompt: BenchmarkPrompt) -> str:
-    """Names what a prompt asks and shows, whatever it is called: text, right answer, bytes of its images.
-
-    A video counts by its name, its size and the span shown.
+    """Names what a prompt asks and shows, whatever it is called: text, right answer, bytes of its images and video.
 
     Raises:
         DecodeError: If a file cannot be read.
@@ -50,21 +49,24 @@ def _shown(prompt: BenchmarkPrompt) -> list[Any]:
             if isinstance(image, EmbeddedImage):
                 images.append(hashlib.sha256(image.content).hexdigest())
             else:
-                facts = image.stat()
-                images.append(_file_digest(image, facts.st_size, facts.st_mtime_ns))
-        file = None if video is None else [video.file.name, video.file.stat().st_size]
+                images.append(_file_digest(image))
+        film = None if video is None else _file_digest(video.file)
     except OSError as error:
         msg = f"{prompt.prompt_id}: {error.filename} cannot be read ({cause_of(error)})"
         raise DecodeError(msg) from error
     span = None if video is None else [video.num_frames, video.start_seconds, video.end_seconds]
-    return [images, list(prompt.image_seconds), file, span]
+    return [images, list(prompt.image_seconds), film, span]
+
+
+def _file_digest(file: Path) -> str:
+    facts = file.stat()
+    return _known_digest(file, facts.st_size, facts.st_mtime_ns)
 
 
 @lru_cache(maxsize=4096)
-def _file_digest(file: Path, _size: int, _modified: int) -> str:
-    """Several questions show the same image."""
-    with open_regular(file) as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _known_digest(file: Path, _size: int, _modified: int) -> str:
+    """Several questions show the same image or video."""
+    return sha256_of(file)
 
 
 def _is_count(value: object) -> TypeGuard[int]:
@@ -95,7 +97,8 @@ class ReplyStore:
             file.parent.mkdir(parents=True, exist_ok=True)
             if file.exists():
                 require_regular(file)
-            hold(file, self)
+            self._lock = take_lock(file)
+            file.touch()
             with open_regular(file) as lines:
                 for line in bounded_lines(lines, 8 * MAX_LINE_CHARS):
                     held = json_object(line or b"")

@@ -27,23 +27,25 @@ def free_bytes(device: torch.device) -> int | None:
 def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
     """Memory to decode a prompt of L columns with G completions of T tokens: its cache and rows of logits."""
     total = num_columns + num_completions * max_new_tokens
-    prefill = num_columns * footprint.block_bytes  # of one block, as nothing is kept
+    prefill = num_columns * footprint.passing_bytes
     return total * footprint.cache_bytes + num_completions * footprint.logits_bytes + prefill
 
 
 def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
     """Memory of one prompt and its completions in a pass with gradient; arguments as of :func:`decode_bytes`.
 
-    Attention copies the prompt's keys and values for each completion, and adds one mask for all completions.
+    Attention copies the prompt's keys and values for each completion, and adds one mask for all completions, with a row
+    for each query head that shares its keys.
     """
     total = num_columns + num_completions * max_new_tokens
-    mask = max_new_tokens * (num_columns + max_new_tokens) * footprint.bytes_per_number
+    rows = max_new_tokens * footprint.query_size // footprint.key_value_size
+    mask = rows * (num_columns + max_new_tokens) * footprint.bytes_per_number
     # Of one token: what all blocks keep, and the keys and values among it.
     activations, cache = footprint.num_layers * footprint.block_bytes, footprint.cache_bytes
     if footprint.recomputes:  # the blocks' inputs and one whole block, with its keys and values
         inputs = footprint.num_layers * footprint.hidden_size * footprint.bytes_per_number
         activations, cache = inputs + footprint.block_bytes, cache // footprint.num_layers
-    return total * activations + mask + num_completions * num_columns * cache
+    return total * (activations + footprint.gradient_bytes) + mask + num_completions * num_columns * cache
 
 
 def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_prompts: int) -> int:

@@ -1,6 +1,5 @@
 """``remot data score``: counts of right completions by prompt, continued after a kill, and taken by the data module."""
 
-import fcntl
 import json
 
 import pytest
@@ -11,6 +10,7 @@ from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.selection import PromptSelection, read_scores
 from remot.data.prompt_data import DataOptions
 from remot.errors import ConfigError
+from remot.locks import locked
 from tests.data.handmade import mixed_clips, write_folder
 from tests.tiny import model_folder
 
@@ -101,10 +101,7 @@ def test_other_weights_of_the_same_name_and_another_reward_are_not_mixed(recipe,
 def test_a_file_that_another_process_writes_is_left_to_it(recipe, whole, tmp_path, capsys):
     file = tmp_path / "s.jsonl"
     file.write_text(whole.read_text())
-    held = open(file, "rb")  # noqa: PTH123, SIM115 (a lock belongs to a descriptor)
-    fcntl.flock(held, fcntl.LOCK_EX)
-    with pytest.raises(SystemExit):
+    with locked(file), pytest.raises(SystemExit):
         score(recipe, file, 6)
     assert "another process" in capsys.readouterr().err
-    held.close()
     assert file.read_text() == whole.read_text()

@@ -245,10 +245,26 @@ def test_an_interrupted_build_leaves_no_prompts(root, tmp_path, monkeypatch, sto
     monkeypatch.setattr("remot.datatools.build.images.each_frame", read)
     with pytest.raises(KeyboardInterrupt if stop is KeyboardInterrupt else DecodeError):
         built(root, tmp_path / "out", 30)
-    assert not (tmp_path / "out" / RECORDS).exists()
-    assert not (tmp_path / "out" / MANIFEST).exists()
+    assert not (tmp_path / "out").exists()
     monkeypatch.undo()
-    assert "is not empty" in refused(root, tmp_path / "out")
+    built(root, tmp_path / "out", 30)
+
+
+def test_a_second_build_into_the_same_folder_is_refused(root, tmp_path, monkeypatch):
+    """While the first one has written nothing that could be seen yet."""
+    real = remot.datatools.build.images.each_frame
+
+    def read(clip, frames):
+        if not found:
+            monkeypatch.undo()
+            found.append(refused(root, tmp_path / "out"))
+        return real(clip, frames)
+
+    found = []
+    monkeypatch.setattr("remot.datatools.build.images.each_frame", read)
+    folder, _ = built(root, tmp_path / "out", 30)
+    assert "another process is writing to it" in found[0]
+    assert len(lines_of(folder)) == 30
 
 
 def test_prompts_are_divided_by_the_fractions(root):

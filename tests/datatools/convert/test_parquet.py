@@ -6,12 +6,17 @@ import json
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from remot.commands.dispatch import run
+from remot.data.datasets.recorded import RecordDataset
 from remot.data.media import write_video
+from remot.data.records.reading import RecordSettings, read_recorded
 from remot.datatools.convert import parquet
 from remot.errors import ConfigError
+from remot.evaluation.benchmarks.base import BenchmarkOptions
+from remot.evaluation.benchmarks.media import shown_batch
+from remot.evaluation.benchmarks.own_questions import OwnQuestions
 from remot.rewards import AnswerReward, ReMoTReward
 from remot.rewards.offline import reference_from
 from remot.structures import Question
@@ -150,3 +155,25 @@ def test_options_that_contradict(questions, tmp_path, options, fact):
 def test_a_folder_that_is_not_empty(questions, tmp_path):
     with pytest.raises(ConfigError, match="not empty"):
         rows_of(questions, tmp_path)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 7])
+def test_an_image_that_asks_to_be_turned_is_the_same_everywhere(tmp_path, orientation):
+    """``datasets`` turns what it decodes; training and evaluation take the stored pixels, in which boxes are given."""
+    wide = np.zeros((24, 48, 3), np.uint8)
+    wide[:8, :16] = 250
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    Image.fromarray(wide).save(tmp_path / "a.jpg", exif=exif, quality=95)
+    row = {"id": "a", "images": ["a.jpg"], "question": "Is it wide?", "options": ["yes", "no"], "answer": "A"}
+    (tmp_path / "q.jsonl").write_text(json.dumps(row) + "\n")
+    with Image.open(tmp_path / "a.jpg") as stored:
+        wanted = np.asarray(stored).transpose(2, 0, 1)  # [3, 24, 48]
+    (trained,) = read_recorded(tmp_path / "q.jsonl", RecordSettings())["train"]
+    (shown,) = RecordDataset([trained], "train").prompt(0).images
+    (asked,) = OwnQuestions(BenchmarkOptions()).read(tmp_path / "q.jsonl")
+    embedded = rows_of(tmp_path / "q.jsonl", tmp_path / "out")["a"]["images"][0]["bytes"]
+    decoded = ImageOps.exif_transpose(Image.open(io.BytesIO(embedded)))
+    assert np.array_equal(shown, wanted)
+    assert np.array_equal(shown_batch([asked], "jsonl").images[0][0], wanted)
+    assert np.array_equal(np.asarray(decoded).transpose(2, 0, 1), wanted)

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from remot.errors import ConfigError
+from remot.models.adapters import LoRA
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.rollout.decoding.engine import RolloutSettings
 from remot.rollout.decoding.memory import (
@@ -21,22 +22,31 @@ from remot.rollout.decoding.memory import (
 )
 from tests.tiny import FAMILIES, make_policy
 
-#: Two blocks, 8 wide, 12 in the feed-forward layer, 4 numbers of keys, 10 tokens, bfloat16.
-SMALL = MemoryEstimate(2, 8, 12, 4, 10, 2)
+#: Two blocks, 8 wide, 12 in the feed-forward layer, 4 numbers of keys, 8 of queries, 10 tokens, bfloat16; adapters in
+#: float32 on queries and keys alone, of rank 1.
+SMALL = MemoryEstimate(2, 8, 12, 4, 10, 2, query_size=8, input_size=2 * (8 + 1), bytes_per_input=4)
 
 
 def test_bytes_of_a_token_by_hand():
     assert SMALL.cache_bytes == 2 * 2 * 4 * 2  # keys and values, blocks, numbers, bytes
     assert SMALL.logits_bytes == 10 * 24
-    assert SMALL.block_bytes == (16 * 8 + 5 * 12 + 2 * 4) * 2 == 392
+    normalised, attended, gated, inputs = (8 + 8 + 8 + 4) * 4, (3 * 8 + 2 * 4) * 2, 3 * 12 * 2, 18 * 4
+    assert SMALL.block_bytes == normalised + attended + gated + inputs == 320
+    assert replace(SMALL, trains_norms=True).block_bytes == 320 + 28 * 2
+    assert SMALL.gradient_bytes == 12 * (2 * 2 + 4)
+    assert SMALL.passing_bytes == (2 * 8 + 3 * 12) * 2 + 12 * 3 * 4
+    assert replace(SMALL, bytes_per_input=2).gradient_bytes == 12 * 2 * 2
 
 
 def test_bytes_of_a_prompt_by_hand():
-    """20 columns, 3 completions, 5 tokens: 35 in all; with recomputation two inputs and a block, 16 bytes of keys."""
-    assert decode_bytes(SMALL, 20, 3, 5) == 35 * 32 + 3 * 240 + 20 * 392
-    assert score_bytes(SMALL, 20, 3, 5) == 35 * 2 * 392 + 5 * 25 * 2 + 3 * 20 * 32
+    """20 columns, 3 completions, 5 tokens: 35 in all; with recomputation two inputs and a block, 16 bytes of keys.
+
+    Two query heads share a key, so that the mask has two rows of 25 numbers a token.
+    """
+    assert decode_bytes(SMALL, 20, 3, 5) == 35 * 32 + 3 * 240 + 20 * SMALL.passing_bytes
+    assert score_bytes(SMALL, 20, 3, 5) == 35 * (2 * 320 + 96) + 2 * 5 * 25 * 2 + 3 * 20 * 32
     recomputed = replace(SMALL, recomputes=True)
-    assert score_bytes(recomputed, 20, 3, 5) == 35 * (2 * 8 * 2 + 392) + 5 * 25 * 2 + 3 * 20 * 16
+    assert score_bytes(recomputed, 20, 3, 5) == 35 * (2 * 8 * 2 + 320 + 96) + 2 * 5 * 25 * 2 + 3 * 20 * 16
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -51,6 +61,39 @@ def test_the_cache_of_a_real_model_has_the_bytes_that_are_planned(family):
     held = sum(part.nbytes for layer in cache.layers for part in (layer.keys, layer.values, *layer.own))
     columns = encoded.prompts.input_ids.shape[1] + 3 * 7
     assert held == 2 * columns * estimate_memory(policy.core).cache_bytes
+
+
+@pytest.mark.parametrize(
+    ("family", "dtype", "adaptation"),
+    [
+        ("qwen3_vl", "float32", LoRA(rank=1)),
+        ("qwen3_vl", "bfloat16", LoRA(rank=1)),
+        ("qwen3_vl", "float32", None),
+        ("qwen2_5_vl", "bfloat16", LoRA(rank=1)),
+    ],
+)
+def test_what_a_pass_with_gradient_keeps_is_what_is_planned(family, dtype, adaptation):
+    """Every storage that autograd keeps for the backward pass, counted; logits, which are planned apart, left out."""
+    from tests.tiny import encode, make_batch
+
+    policy = make_policy(family, adaptation, dtype=dtype)
+    encoded, kept = encode(policy, make_batch(1)), {}
+    weights = {part.untyped_storage().data_ptr() for part in (*policy.parameters(), *policy.buffers())}
+    vocab_size = policy.footprint.vocab_size
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights and vocab_size not in tensor.shape:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    completions = torch.zeros(1, 3, 60, dtype=torch.long)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        logprobs = policy.completion_logprobs(encoded, completions)
+    held = sum(storage.nbytes() for storage in kept.values())
+    assert logprobs.requires_grad
+    planned = score_bytes(policy.footprint, encoded.prompts.input_ids.shape[1], 3, 60)
+    assert 0.95 * held < planned < 1.2 * held
 
 
 def test_memory_estimate_accounts_for_checkpointing():
