@@ -383,6 +383,11 @@ class VLMPolicy(nn.Module):
         self.average = self.adaptation.snapshot(self.model, AVERAGED)
         self.eval()
 
+    def move_average(self, rate: float, step: int) -> None:
+        """Before a step: move the average, if one is kept; see :meth:`ReferenceSnapshot.average`."""
+        if self.average is not None:
+            self.average.average(self.model, rate, step)
+
     @property
     def frozen_sets(self) -> dict[str, ReferenceSnapshot]:
         """The captured reference and the average, if there are any, by what checkpoints call their steps."""

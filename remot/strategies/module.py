@@ -140,6 +140,7 @@ class PostTrainingModule(AnsweringModule):
             "GRPO": grpo,
             "DPO": (dpo if dpo is not None else DPOObjective()).with_defaults(grpo),
         }
+        self._average_rate = max(self.objectives[phase].average_rate for phase in self.strategy.phases)
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
         self.micro_batch_prompts = micro_batch_prompts
@@ -188,11 +189,6 @@ class PostTrainingModule(AnsweringModule):
     def _has_reference(self) -> bool:
         """An objective of the strategy measures KL against another policy."""
         return any(self.objectives[phase].needs_reference for phase in self.strategy.phases)
-
-    @property
-    def _average_rate(self) -> float:
-        """How far the average of the policy moves in a step; 0 where no objective of the strategy needs one."""
-        return max(self.objectives[phase].average_rate for phase in self.strategy.phases)
 
     def describe_reference(self) -> str | None:
         """What KL is measured against, in one line; None where nothing is."""
@@ -249,8 +245,7 @@ class PostTrainingModule(AnsweringModule):
         source = prompt_source(self.trainer)
         address = StepAddress(self.seed, step, source, self.rollout_engine)
         metrics = self._move_reference(step)
-        if self.loaded_policy.average is not None:
-            self.loaded_policy.average.average(self.loaded_policy.model, self._average_rate, step)
+        self.loaded_policy.move_average(self._average_rate, step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics |= prepared.metrics
         trained = TrainedBatch(phase, batch, prepared)
