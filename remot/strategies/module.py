@@ -148,8 +148,7 @@ class PostTrainingModule(AnsweringModule):
         self.seed = seed
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
-        #: Metrics of the last step, without ``train/``.
-        self.last_metrics: Mapping[str, float] = {}
+        self.last_metrics: Mapping[str, float] = {}  # of the last step, without ``train/``
         self.last_skipped: SkippedStep | None = None  # the last step, if it was skipped
         self.num_replaced = 0  # training prompts that took the place of others, which could not be read
         self._progress: dict[str, str | float] = {}
