@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from types import FrameType
 
 Handler = Callable[[int, FrameType | None], object]
@@ -58,8 +59,9 @@ def is_unclaimed(number: int) -> bool:
     return handler is signal.SIG_DFL or isinstance(handler, _PlainStop)
 
 
-#: Called in another thread with the number of each signal to end, the last one only: what ends a stuck process.
-_watchers: list[Callable[[int], None]] = []
+#: For each command that is under way, what is called in another thread with the number of a signal to end it, the last
+#: one only: what ends a stuck process.
+_watchers: list[list[Callable[[int], None]]] = []
 
 
 @contextmanager
@@ -77,10 +79,12 @@ def stops_as_exits() -> Iterator[None]:
     for number in STOP_SIGNALS if is_batch_job else (*STOP_SIGNALS, *BATCH_SIGNALS):
         if signal.getsignal(number) is signal.SIG_DFL:
             before[number] = signal.signal(number, stop)
-    with watched(_end_late), _wake_ups():
+    is_over = threading.Event()
+    with _wake_ups(), watched(partial(_end_late, is_over)):
         try:
             yield
         finally:
+            is_over.set()
             for number, handler in before.items():
                 if signal.getsignal(number) is stop:
                     signal.signal(number, handler)
@@ -89,18 +93,17 @@ def stops_as_exits() -> Iterator[None]:
 @contextmanager
 def watched(watcher: Callable[[int], None]) -> Iterator[None]:
     """Have ``watcher`` called in another thread with the number of a signal that comes meanwhile."""
-    _watchers.append(watcher)
+    watchers = _watchers[-1] if _watchers else []
+    watchers.append(watcher)
     try:
         yield
     finally:
-        _watchers.remove(watcher)
+        watchers.remove(watcher)
 
 
-def _end_late(number: int) -> None:
-    if isinstance(signal.getsignal(number), _PlainStop):
-        time.sleep(HARD_SECONDS)
-        if _end_late in _watchers:
-            os._exit(128 + number)
+def _end_late(is_over: threading.Event, number: int) -> None:
+    if isinstance(signal.getsignal(number), _PlainStop) and not is_over.wait(HARD_SECONDS):
+        os._exit(128 + number)
 
 
 @contextmanager
@@ -110,12 +113,14 @@ def _wake_ups() -> Iterator[None]:
     os.set_blocking(writer, False)
     _writers.add(writer)
     previous = signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+    watchers: list[Callable[[int], None]] = []
+    _watchers.append(watchers)
 
     def read() -> None:
         while numbers := os.read(reader, 16):
             for number in set(numbers) & {*STOP_SIGNALS, *BATCH_SIGNALS}:
-                if _watchers:
-                    threading.Thread(target=_watchers[-1], args=(number,), daemon=True).start()
+                for watcher in watchers[-1:]:
+                    threading.Thread(target=watcher, args=(number,), daemon=True).start()
         os.close(reader)
 
     thread = threading.Thread(target=read, name="remot-signals", daemon=True)
@@ -124,6 +129,7 @@ def _wake_ups() -> Iterator[None]:
         yield
     finally:
         signal.set_wakeup_fd(previous)
+        _watchers.pop()
         _writers.discard(writer)
         os.close(writer)
 

@@ -62,6 +62,23 @@ def test_what_does_not_react_is_ended(body):
     assert process.wait(timeout=20) == 143
 
 
+def test_the_next_command_of_a_process_is_not_ended_by_a_signal_to_the_one_before():
+    lines = [
+        "import os, signal, time",
+        "from remot import stopping",
+        "stopping.HARD_SECONDS = 0.5",
+        "try:",
+        "    with stopping.stops_as_exits():",
+        "        os.kill(os.getpid(), signal.SIGTERM)",
+        "        time.sleep(10)",
+        "except stopping.StoppedBySignal:",
+        "    pass",
+        "with stopping.stops_as_exits():",
+        "    time.sleep(1.5)",
+    ]
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)], check=False, timeout=60).returncode == 0
+
+
 def test_handlers_are_those_of_before_afterwards(monkeypatch):
     def mine(*_):
         pass

@@ -9,7 +9,6 @@ from hypothesis import given, settings
 
 from remot.data.tasks import EventChoice, FrameSampling, GroundedEventChoice
 from remot.errors import ConfigError
-from remot.evaluation import benchmark as benchmark_module
 from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_batch, run_benchmark
 from remot.evaluation.pages import sample_records
 from remot.evaluation.perception import IterativePerception, stretches_in
@@ -17,6 +16,7 @@ from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import PERCEPTION_METRICS, JudgedCompletion, score_table
 from remot.evaluation.viewer import completions_html
 from remot.rewards import CompositeReward, ExactAnswerReward, IntervalSetReward, PerTaskReward
+from remot.rollout import sources
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.strategies import SFT
 from remot.structures import Event, Rollout
@@ -91,7 +91,7 @@ def scripted_generate(policy, batch, request, _):
 @pytest.fixture
 def answer(monkeypatch, data, batch):
     """Asks a script, and gives what came of it and the policy."""
-    monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
+    monkeypatch.setattr(sources, "generate", scripted_generate)
 
     def run(script, sampling=SAMPLED, num_completions=1, resampler=data.resampler, **perception):
         how = EvaluationSettings(
@@ -224,7 +224,7 @@ def test_one_perception_is_the_first_perception(answer):
 
 
 def test_no_resampling_metrics_without_perception(monkeypatch, data, batch):
-    monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
+    monkeypatch.setattr(sources, "generate", scripted_generate)
     plain = answer_batch(
         Scripted(half_told), batch, EvaluationSettings(reward=REWARD), SAMPLED, resample=data.resampler
     )
@@ -236,7 +236,7 @@ def test_no_resampling_metrics_without_perception(monkeypatch, data, batch):
 
 def test_tasks_whose_frames_stay_are_asked_once(monkeypatch, data):
     """Multiple choice names no stretches, whatever stands in its answer; and alone it is an error."""
-    monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
+    monkeypatch.setattr(sources, "generate", scripted_generate)
     choices = data_module(data.root, tasks=[EventChoice(FrameSampling(5))], batch_size=4, num_test_prompts=4)
     choices.setup()
     (batch,) = choices.test_dataloader()
@@ -285,7 +285,7 @@ def test_json_is_read_as_temporal_rlt_writes_it(start, stretches):
 
 
 def test_the_benchmark_asks_again_in_both_ways_of_decoding(monkeypatch, data, batch):
-    monkeypatch.setattr(benchmark_module, "generate", scripted_generate)
+    monkeypatch.setattr(sources, "generate", scripted_generate)
     how = EvaluationSettings(reward=REWARD, perception=IterativePerception())
     policy, seen = Scripted(half_told), []
     scores = run_benchmark(policy, [batch], how, lambda *both: seen.append(both), resample=data.resampler)

@@ -90,7 +90,7 @@ class AddressLoader(DataLoader[Sample]):
         with _killed_after(limit + 2 * POLL_SECONDS, workers) as is_killed:
             while True:
                 try:
-                    return next(source)
+                    return _taken(source)
                 except (RuntimeError, OSError, EOFError) as error:
                     is_timeout = _TIMED_OUT in str(error)
                     waited_seconds += POLL_SECONDS if is_timeout else 0.0  # not by a clock, which a stop does not hold
@@ -145,6 +145,15 @@ class _Waiting:
     is_on = False
 
 
+def _taken(source: Iterator[PromptBatch]) -> PromptBatch:
+    """The next batch; here and nowhere else the signal of a worker that has ended raises, also behind another error."""
+    _Waiting.is_on = True
+    try:
+        return next(source)
+    finally:
+        _Waiting.is_on = False
+
+
 @contextmanager
 def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[threading.Event]:
     """Report a block that takes long; kill the workers if it takes longer than this, and set the event."""
@@ -163,11 +172,9 @@ def _killed_after(seconds: float, workers: Sequence[Any]) -> Iterator[threading.
     for thread in (timer, *([threading.Thread(target=kill)] if workers else [])):
         thread.daemon = True
         thread.start()
-    _Waiting.is_on = True
     try:
         yield is_killed
     finally:
-        _Waiting.is_on = False
         is_done.set()
         timer.cancel()
 

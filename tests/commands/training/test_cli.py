@@ -423,6 +423,7 @@ def test_allowed_settings_take_effect_and_are_recorded(workplace, fitted):  # no
         "last.ckpt",
         "previous.ckpt",
         ".owner.json",
+        ".owner.json.lock",
     }
     held = torch.load(folder / "last.ckpt", weights_only=True)
     assert held["global_step"] == 3

@@ -22,6 +22,7 @@ from tests.data.annotations.objects import (
     test_layout,
     test_mot,
     test_otb,
+    test_sims_v,
 )
 from tests.data.annotations.robots import test_agibot, test_aloha, test_effector_poses, test_lerobot, test_rlds
 from tests.data.handmade import camera_clip
@@ -53,6 +54,7 @@ READERS = {
     "slambook": (shot_in(layouts.write_slambook), annotations.TUMReader),
     "euroc": (shot_in(layouts.write_euroc), annotations.EuRoCReader),
     "seven_scenes": (shot_in(layouts.write_seven_scenes), annotations.SevenScenesReader),
+    "sims_v": (test_sims_v.write, annotations.SIMSVReader),
     "scannet": (shot_in(layouts.write_scannet), annotations.ScanNetReader),
     "kitti": (shot_in(layouts.write_kitti), annotations.KITTIOdometryReader),
     "colmap_text": (shot_in(layouts.write_colmap_text), annotations.COLMAPReader),

@@ -11,6 +11,7 @@ from scipy.spatial.transform import Rotation
 from remot.commands.score import reward_from
 from remot.data.tasks import ImageQuality, ObjectMotion
 from remot.data.tasks.shared import places as places_module
+from remot.datatools.audit.tasks import drawn as audit_drawn
 from remot.datatools.audit.tasks import prompt as audit_prompt
 from remot.structures import CameraTrack, Clip, Event, LayoutBox, ObjectTrack
 from tests.data.made import task_prompts
@@ -109,7 +110,10 @@ def odd_clip(seed):
 
 @pytest.fixture(scope="module")
 def rewards():
-    names = ("systems/videochat_r1", "systems/spacer", "systems/video_str", "rewards/motion_o", "rewards/temporal_rlt")
+    names = (
+        *("systems/videochat_r1", "systems/spacer", "systems/video_str"),
+        *("rewards/motion_o", "rewards/temporal_rlt", "tasks/views"),
+    )
     return {name.split("/")[1]: reward_from([CONFIGS / f"{name}.yaml"]) for name in names}
 
 
@@ -119,6 +123,8 @@ def reward_of(task, rewards):
         return rewards["temporal_rlt"]
     if isinstance(task, ObjectMotion):
         return rewards["motion_o"]
+    if ".views" in module:
+        return rewards["views"]
     return rewards["spacer" if ".rooms" in module else "video_str" if ".tracks" in module else "videochat_r1"]
 
 
@@ -129,6 +135,7 @@ def no_images(monkeypatch):
 
     monkeypatch.setattr(places_module, "read_frames", grey)
     monkeypatch.setattr(audit_prompt, "read_frames", grey)
+    monkeypatch.setattr(audit_drawn, "read_frames", grey)
 
 
 @pytest.mark.parametrize("seeds", [range(60), pytest.param(range(60, 120), marks=pytest.mark.slow)], ids=str)

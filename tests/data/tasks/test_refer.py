@@ -167,6 +167,19 @@ def test_only_masks_are_outlined_and_at_most_eight_things_are_drawn(clip):
     assert len(scene.names) == len(COLOURS) == len(set(scene.names.values()))
 
 
+@pytest.mark.parametrize("refer", ["drawn_boxes", "outlines"])
+def test_marks_lie_in_the_image_as_a_whole_and_apart(clip, refer):
+    """The dog leaves the image in the first two frames, and all but touches the man in the fourth."""
+    boxes = clip.objects["dog"].boxes_xyxy.copy()
+    boxes[:2] -= [130, 0, 130, 0]
+    boxes[3] = [101, 12, 141, 72]
+    objects = {"man": clip.objects["man"], "dog": replace(clip.objects["dog"], boxes_xyxy=boxes)}
+    task = TrackNearest(frames=ALL, refer=refer, min_gap_metres=0, min_ratio=1)
+    found = plans(task, replace(clip, objects=objects), 40)
+    frames = {k for plan in found for k, marks in enumerate(plan.frame_transforms) if marks is not None}
+    assert frames == {2, 4, 5}
+
+
 def test_kinds_are_named_all_the_same(clip):
     two = {"car 1": clip.objects["man"], "car 2": clip.objects["dog"]}
     counted = replace(clip, objects=two, complete_kinds=("car",))

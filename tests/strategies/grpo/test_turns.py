@@ -130,7 +130,7 @@ def test_entropies_are_those_of_the_turns():
     policy = talking(make_lora_policy())
     losses = prepared(policy, size=3, entropy=Entropy()).micro_losses
     mask = losses.rollout.completion_mask
-    logprobs, entropies = losses._with_entropies(losses.encoded, whole(losses))
+    logprobs, entropies, _ = losses._with_extras(losses.encoded, whole(losses))
     assert largest_gap(logprobs[mask], losses._logprobs(losses.encoded, whole(losses))[mask]) < 1e-6
     assert (entropies[mask] > 0).all()
     assert not entropies[~mask].any()

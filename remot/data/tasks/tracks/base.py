@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any, ClassVar, get_args
 
 import numpy as np
@@ -10,7 +11,7 @@ from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graph_text, rounded_nodes
 from remot.data.tasks.shared.candidates import Candidate, Refusal, SceneTask
-from remot.data.tasks.shared.marks import COLOURS, BoxMark, Mark, Marks, OutlineMark
+from remot.data.tasks.shared.marks import COLOURS, RIM_PIXELS, BoxMark, Mark, Marks, OutlineMark, line_pixels
 from remot.data.tasks.shared.places import box_in_words, ground_place, image_size, share_box, shares_its_box
 from remot.data.tasks.tracks.scene import Refer, TrackScene, renumbered
 from remot.errors import ConfigError
@@ -249,4 +250,23 @@ def _pointing_frames(scene: TrackScene, chosen: TrackCandidate) -> list[int]:
         if k != chosen.not_at
         and scene.seconds(k) not in asked
         and not any(shares_its_box(scene.clip, name, scene.frames[k], by_kind) for name in pointed)
+        and (scene.refer not in {"drawn_boxes", "outlines"} or _marks_are_seen(scene, pointed, k))
     ]
+
+
+def _marks_are_seen(scene: TrackScene, pointed: Sequence[str], shown: int) -> bool:
+    """True if marks around these tracks lie in a shown frame whole, and none covers a part of another."""
+    width, height = image_size(scene.clip)
+    margin = 2 * line_pixels(height) + RIM_PIXELS
+    boxes = [scene.box(name, shown) for name in pointed]
+    if any((box[:2] < 0).any() or box[2] > width or box[3] > height for box in boxes):
+        return False
+    for one, other in combinations(boxes, 2):
+        is_apart = (one[2:] + margin < other[:2]).any() or (other[2:] + margin < one[:2]).any()
+        is_within = any(
+            (inner[:2] - margin > outer[:2]).all() and (inner[2:] + margin < outer[2:]).all()
+            for inner, outer in ((one, other), (other, one))
+        )
+        if not is_apart and not is_within:
+            return False
+    return True
