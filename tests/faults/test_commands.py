@@ -117,13 +117,17 @@ def test_a_command_that_was_killed_or_stopped_does_its_work_when_it_is_run_again
     assert whole.end() == 0, whole.text()
     seconds, wanted, wanted_names = time.monotonic() - started, content(folder, name), names(folder)
     folder, killed = workplace(), 0
-    for _ in range(NUM_KILLS):  # one after another in one folder, so that what each leaves is there for the next
+    for _ in range(2 * NUM_KILLS):  # one after another in one folder, so that what each leaves is there for the next
         run = Run(folder, arguments(name, folder))
         time.sleep(generator.uniform(0.1, 0.95) * seconds)
         code = run.send(signal.SIGKILL).end()
         killed += code == -signal.SIGKILL
         assert code in (0, 2, -signal.SIGKILL), run.text()
         assert code != 2 or is_sentence(run.text()), run.text()
+        if killed == NUM_KILLS:
+            break
+        if code != -signal.SIGKILL:  # it was done before, so the machine is quicker than it was
+            folder, seconds = workplace(), 0.7 * seconds
     again = Run(folder, arguments(name, folder))
     code = again.end()
     assert code == 0 or (code == 2 and is_sentence(again.text())), again.text()
