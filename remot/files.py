@@ -6,13 +6,16 @@ their numbers. Bookkeeping of macOS and Windows is left out of every listing.
 
 import errno
 import fnmatch
+import glob
 import hashlib
 import io
 import os
 import re
 import select
+import socket
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TextIO
@@ -179,11 +182,47 @@ def lines_of(text: str) -> list[str]:
     return lines[:-1] if lines[-1] == "" else lines
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Write ``file`` so that a reader finds the old text or the new one, never half of it."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
+def write_whole(file: Path, content: str | bytes) -> None:
+    """Write ``file`` so that a reader finds the old content or the new one, never half of it.
+
+    What a process of this machine left that was killed while it wrote ``file`` is removed. A link stays one, and a
+    device is written to.
+
+    Raises:
+        OSError: If it cannot be written; ``file`` is named, and stays as it was.
+    """
+    if file.exists() and not file.is_file():
+        file.write_bytes(_encoded(content))
+        return
+    target = Path(os.path.realpath(file))
+    start = f".{target.name}.{socket.gethostname()}."
+    temporary = target.with_name(f"{start}{os.getpid()}.tmp")
+    try:
+        for path in target.parent.glob(f"{glob.escape(start)}*.tmp"):
+            pid = path.name.removeprefix(start).removesuffix(".tmp")
+            if pid.isdecimal() and not _is_running(int(pid)):
+                path.unlink(missing_ok=True)
+        temporary.write_bytes(_encoded(content))
+        temporary.replace(target)
+    except OSError as error:
+        with suppress(OSError):
+            temporary.unlink()
+        error.filename = str(file)
+        raise
+
+
+def _encoded(content: str | bytes) -> bytes:
+    return content if isinstance(content, bytes) else content.encode()
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except (ProcessLookupError, OverflowError):
+        return False
+    except OSError:  # of another user
+        return True
+    return True
 
 
 # -- listing -------------------------------------------------------------------------------------------------------

@@ -24,6 +24,8 @@ STOP_SIGNALS = _known("SIGTERM", "SIGHUP", "SIGQUIT")
 HARD_SECONDS = 30.0
 #: Names the process that started this one as one of several; how often it is looked after.
 LAUNCHER, POLL_SECONDS = "REMOT_LAUNCHER", 1.0
+#: Names the sweep that started this process as one of its runs.
+SWEEP = "REMOT_SWEEP"
 
 
 class StoppedBySignal(SystemExit):
@@ -151,13 +153,14 @@ os.register_at_fork(after_in_child=_write_none_in_child)
 def follow_launcher() -> Iterator[None]:
     """End a process that another one has started as one of several when that has ended, however it did.
 
-    Otherwise it would wait for it, in the worst case for half an hour. A process that nothing has launched is the
-    launcher of those that it starts meanwhile.
+    Otherwise one of several processes would wait for it, in the worst case for half an hour, and a run of a sweep would
+    go on without it. A process that is none of several is the launcher of those that it starts meanwhile.
     """
     before, is_launched = os.environ.get(LAUNCHER), "LOCAL_RANK" in os.environ
+    launcher = os.environ.pop(SWEEP, before if is_launched else None)
+    if launcher is not None and launcher.isdecimal():
+        threading.Thread(target=_end_without, args=(int(launcher),), name="remot-launcher", daemon=True).start()
     if is_launched:
-        if before is not None and before.isdecimal():
-            threading.Thread(target=_end_without, args=(int(before),), name="remot-launcher", daemon=True).start()
         yield
         return
     os.environ[LAUNCHER] = str(os.getpid())

@@ -119,9 +119,14 @@ def lost_output() -> OSError | None:
 
 
 def guard_output() -> None:
-    """Make warnings, log messages and tracebacks of this process printable, and a full disk below them no error."""
+    """Make warnings, log messages and tracebacks of this process printable, and a full disk below them no error.
+
+    Nor is a letter that the encoding of the locale lacks: it is written as its number.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
         setattr(sys, name, _Output(stream._stream if isinstance(stream, _Output) else stream))
 
     def format_warning(

@@ -2,6 +2,8 @@
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -175,7 +177,44 @@ def test_a_write_that_fails_leaves_the_old_text(tmp_path, monkeypatch):
     write_whole(file, "old")
     write_whole(file, "new")
     assert file.read_text() == "new"
-    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError("killed here")))
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(5, "killed here")))
     with pytest.raises(OSError, match="killed here"):
         write_whole(file, "half")
     assert file.read_text() == "new"
+
+
+def test_links_and_devices_stay_what_they_are_and_errors_name_the_file(tmp_path):
+    link, pipe = tmp_path / "link.csv", tmp_path / "pipe"
+    link.symlink_to("real.csv")
+    write_whole(link, "1")
+    assert (link.is_symlink(), (tmp_path / "real.csv").read_text()) == (True, "1")
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_whole(pipe, "to the pipe")
+    assert (pipe.is_fifo(), os.read(reader, 20)) == (True, b"to the pipe")
+    for target in (tmp_path, tmp_path / "missing" / "a.csv"):
+        with pytest.raises(OSError, match=target.name) as error:
+            write_whole(target, "")
+        assert error.value.filename == str(target)
+    assert {path.name for path in tmp_path.iterdir()} == {"link.csv", "real.csv", "pipe"}
+
+
+def test_what_a_killed_process_was_writing_is_removed(tmp_path):
+    """Of a process that lives, and of another file, it stays."""
+    writer = """
+import os, pathlib, sys
+from remot.files import write_whole
+pathlib.Path.replace = lambda *_: os.kill(os.getpid(), 9)
+write_whole(pathlib.Path(sys.argv[1]), "half")
+"""
+    file, living = tmp_path / "run.json", tmp_path / f".run.json.{socket.gethostname()}.{os.getppid()}.tmp"
+    for name in ("run.json", "other.json"):
+        subprocess.run([sys.executable, "-c", writer, str(tmp_path / name)], check=False)
+    living.touch()
+    assert len(list(tmp_path.iterdir())) == 3
+    write_whole(file, b"new")
+    names = {path.name for path in tmp_path.iterdir()}
+    assert file.read_bytes() == b"new"
+    assert len(names) == 3
+    assert {"run.json", living.name} < names
+    assert any(name.startswith(".other.json.") for name in names)

@@ -113,13 +113,17 @@ def test_a_worker_ends_by_the_signal_itself():
     assert heard == []
 
 
-def test_a_process_ends_when_the_one_that_launched_it_has(monkeypatch):
+@pytest.mark.parametrize("kind", ["one of several processes", "run of a sweep"])
+def test_a_process_ends_when_the_one_that_launched_it_has(monkeypatch, kind):
     monkeypatch.setattr(stopping, "POLL_SECONDS", 0.05)
     reader, writer = os.pipe()
     if (launcher := os.fork()) == 0:
         with follow_launcher():
             if os.fork() == 0:
-                os.environ["LOCAL_RANK"] = "1"
+                if kind == "run of a sweep":
+                    os.environ[stopping.SWEEP] = str(os.getppid())
+                else:
+                    os.environ["LOCAL_RANK"] = "1"
                 signal.signal(signal.SIGTERM, lambda *_: (os.write(writer, b"ended"), os._exit(0)))
                 with follow_launcher():
                     os.write(writer, b"begun")

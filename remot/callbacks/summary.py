@@ -23,6 +23,7 @@ from remot.callbacks.run_record import run_tags
 from remot.distributed import alone, is_first_process
 from remot.errors import NonFiniteError
 from remot.evaluation.model_card import CardFacts, read_results, run_config, write_card
+from remot.files import number_order
 from remot.locks import locked
 from remot.stopping import StoppedBySignal
 from remot.strategies.module import PostTrainingModule
@@ -192,7 +193,7 @@ def _keep_state(trainer: Trainer, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     trainer.save_checkpoint(path, weights_only=False)
     if trainer.is_global_zero:
-        states = sorted(path.parent.glob("step-*.ckpt"), key=lambda one: one.stat().st_mtime_ns)
+        states = sorted(path.parent.glob("step-*.ckpt"), key=lambda one: number_order(one.name))
         for old in states[:-MAX_STATES]:
             old.unlink(missing_ok=True)
 

@@ -1,6 +1,7 @@
 """Finding and loading weights and processor, from the package, a folder or the local hub cache."""
 
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -115,7 +116,11 @@ class ModelSource:
 
         Raises:
             CheckpointError: With what to do.
+            ConfigError: If Python has dropped the docstrings that transformers reads while it loads a model.
         """
+        if sys.flags.optimize > 1:
+            msg = "transformers needs the docstrings that PYTHONOPTIMIZE=2 (python -OO) drops: unset it, or set it to 1"
+            raise ConfigError(msg)
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
 

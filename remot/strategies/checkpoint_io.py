@@ -114,6 +114,7 @@ def write_checkpoint(held: Mapping[str, Any], path: Path) -> None:
             _save(held, file)
             file.flush()
             os.fsync(file.fileno())
+        _date_after_others(temporary, path.parent)
         is_same_step = held.get("global_step") == _written_steps.get(path.resolve(), held)
         if path.exists() and not is_same_step and is_whole(path):
             _keep_previous(path)
@@ -137,6 +138,16 @@ def _save(held: Mapping[str, Any], file: BinaryIO) -> None:
         if writer.error is not None and writer.error is not error:
             raise writer.error from error
         raise
+
+
+def _date_after_others(file: Path, folder: Path) -> None:
+    """The newest file is found by its time: it stays the newest where the clock was set back."""
+    newest = 0
+    for other in folder.glob(f"*{SUFFIX}"):
+        with suppress(OSError):
+            newest = max(newest, other.stat().st_mtime_ns)
+    if file.stat().st_mtime_ns <= newest:
+        os.utime(file, ns=(newest + 1_000_000, newest + 1_000_000))  # some file systems count no nanoseconds
 
 
 def _keep_previous(path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, assert_never
 
 from remot.errors import ConfigError
-from remot.files import cause_of
+from remot.files import cause_of, write_whole
 from remot.terminal import console, write_err, write_out
 from remot.tracking.compare import RUN_BY_RUN, CompareTable, read_runs, table_of
 from remot.tracking.csv_files import write_csv
@@ -154,7 +154,7 @@ def save(
             written += [("csv", file) for file in write_csv(table, tests, csv)]
         if html is not None:
             html.parent.mkdir(parents=True, exist_ok=True)
-            html.write_text(report_html(table, tests), encoding="utf-8")
+            write_whole(html, report_html(table, tests))
             written.append(("report", html))
     except OSError as error:
         msg = f"{error.filename or 'a file'} cannot be written: {cause_of(error)}; name another place"

@@ -1,10 +1,12 @@
 """The comparison as CSV: a line for each run, and beside it a line for each test."""
 
 import csv
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from remot.files import write_whole
 from remot.terminal import printable
 from remot.tracking.compare import CompareTable
 from remot.tracking.groups import differing_keys
@@ -50,10 +52,11 @@ def _test_line(one: MetricTest) -> dict[str, Any]:
 def _write(file: Path, lines: Sequence[Mapping[str, Any]]) -> Path:
     file.parent.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(name for line in lines for name in line))
-    with file.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, columns, restval="")
-        writer.writeheader()
-        writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, restval="")
+    writer.writeheader()
+    writer.writerows({name: _cell(value) for name, value in line.items()} for line in lines)
+    write_whole(file, text.getvalue())
     return file
 
 

@@ -1,11 +1,13 @@
 """The comparison as an image."""
 
+import io
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from remot.files import write_whole
 from remot.tracking.compare import CompareTable
 from remot.tracking.groups import GroupRow, RunRow, Scores, Spread
 from remot.tracking.render import setting_names, shown_setting
@@ -57,7 +59,9 @@ def plot_comparison(table: CompareTable, path: str | Path) -> Path:
         figure.suptitle(_plain(f"experiment {table.experiment}"))
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120, format="png")
+    image = io.BytesIO()
+    figure.savefig(image, dpi=120, format="png")
+    write_whole(path, image.getvalue())
     return path
 
 

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -258,6 +259,33 @@ time.sleep(60)
     assert not (tmp_path / "b.log").exists()
     assert lines[-1].startswith("Stopping 1 runs; the same command continues them")
     assert signal.getsignal(number) is before
+
+
+def test_a_run_ends_when_its_sweep_was_killed(tmp_path):
+    script = """
+import os, signal, sys, time
+from remot import stopping
+stopping.POLL_SECONDS = 0.05
+signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(143)))
+with stopping.follow_launcher():
+    print(os.getpid(), stopping.SWEEP in os.environ, flush=True)
+    time.sleep(60)
+"""
+    if (sweep := os.fork()) == 0:
+        Runner(1, tmp_path, lambda _: None, scripts({"a": script})).run(work(tmp_path, "a"), 0)
+    log = tmp_path / "a.log"
+    while not (log.exists() and log.read_text().endswith("\n")):
+        time.sleep(0.01)
+    pid, is_inherited = log.read_text().split()
+    os.kill(sweep, signal.SIGKILL)
+    os.waitpid(sweep, 0)
+    end = time.monotonic() + 10
+    while "saved" not in log.read_text() and time.monotonic() < end:
+        time.sleep(0.01)
+    with suppress(ProcessLookupError):
+        os.kill(int(pid), signal.SIGKILL)
+    assert log.read_text().split()[2:] == ["saved"]
+    assert is_inherited == "False"  # what the run starts is none of the sweep
 
 
 def test_a_run_that_does_not_stop_is_killed(tmp_path, monkeypatch):

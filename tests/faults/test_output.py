@@ -60,6 +60,15 @@ def test_a_closed_output_takes_everything(monkeypatch):
     assert written == [7]
 
 
+def test_letters_that_the_encoding_lacks_are_written_as_numbers(tmp_path):
+    """As the names of clips with LANG=C."""
+    with (tmp_path / "out").open("w", encoding="ascii") as file, writing_to(file):
+        guard_output()
+        write_out("B\u00e4lle \u0436\n")
+        sys.stdout.flush()
+    assert (tmp_path / "out").read_bytes() == b"B\\xe4lle \\u0436\n"
+
+
 def test_other_errors_of_the_output_are_raised():
     """Such as that its reader has left, upon which the command ends."""
     reader, writer = os.pipe()

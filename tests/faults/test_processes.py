@@ -3,6 +3,8 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -15,7 +17,9 @@ from remot.strategies import GRPO
 from remot.strategies.checkpoint_io import read_checkpoint
 from tests.devices.launch import WORLD_SIZE, _enter, free_port
 from tests.devices.runs import ADAMW, Case, Dealt, SomeDiffer, weights
+from tests.faults.runs import words
 from tests.faults.table import row
+from tests.helpers import PROJECT
 from tests.strategies.test_module import Notebook, make_trainer
 from tests.tiny import model_folder
 
@@ -161,3 +165,59 @@ def test_what_one_process_saved_alone_is_continued_exactly(tmp_path):
     for same in in_two_processes(whole_and_continued, str(tmp_path), timeout_seconds=600):
         assert same
         assert all(same)
+
+
+SLOW_VALIDATION = """
+import os, time
+from pathlib import Path
+from lightning.pytorch import Callback
+
+class SlowValidation(Callback):
+    def on_validation_batch_start(self, trainer, *_):
+        Path(f"validates-{trainer.global_rank}").write_text(str(os.getpid()))
+        time.sleep(0.5)
+"""
+
+
+def is_there(pid):
+    """Whether the process runs; one that ended, and whose parent has not looked, does not."""
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+def test_a_signal_in_the_validation_of_the_whole_command_line_ends_both(tmp_path):
+    (tmp_path / "hooks.py").write_text(SLOW_VALIDATION)
+    settings = {
+        "root": None,
+        "model.strategy": "SFT",
+        "trainer.devices": 2,
+        "trainer.accelerator": "cpu",
+        "trainer.limit_val_batches": 1,
+        "trainer.val_check_interval": 2,
+        "trainer.callbacks": '[{"class_path": "hooks.SlowValidation"}]',
+        "data.num_val_prompts": 4,
+        "data.num_train_prompts_per_epoch": 16,
+    }
+
+    def start(*flags):
+        command = [sys.executable, "-m", "remot", *words("fit", *flags, **settings)]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(PROJECT)])}
+        with (tmp_path / "log").open("a") as log:
+            return subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+    process, markers = start(), [tmp_path / f"validates-{rank}" for rank in range(2)]
+    while not all(marker.exists() and marker.read_text() for marker in markers):
+        assert process.poll() is None, (tmp_path / "log").read_text()
+        time.sleep(0.05)
+    signalled = time.monotonic()
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 143
+    second = int(markers[1].read_text())
+    while is_there(second) and time.monotonic() - signalled < 60:
+        time.sleep(0.1)
+    assert not is_there(second)
+    (last,) = tmp_path.glob("runs/*/*/last.ckpt")
+    assert read_checkpoint(last)["global_step"] == 3  # the step after the validation is done together
+    assert start("--ckpt_path", "last").wait(timeout=600) == 0, (tmp_path / "log").read_text()
+    assert read_checkpoint(last)["global_step"] == 4
+    row("two processes: SIGTERM in the validation of the command line", 1, 1)

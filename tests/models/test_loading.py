@@ -1,6 +1,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -279,3 +280,9 @@ def test_saved_adapters_load_with_peft(family, tmp_path):
     assert not torch.equal(logprobs(again, batch, completions), logprobs(policy, batch, completions))
     PeftModel.from_pretrained(again.model, saved)  # puts the adapters into the model it is given
     assert torch.equal(logprobs(again, batch, completions), logprobs(policy, batch, completions))
+
+
+def test_python_without_docstrings_is_refused_before_a_model_is_sought(monkeypatch):
+    monkeypatch.setattr("remot.models.loading.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
+    with pytest.raises(ConfigError, match="PYTHONOPTIMIZE=2"):
+        ModelSource().require_found()

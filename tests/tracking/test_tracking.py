@@ -9,6 +9,7 @@ import time
 import warnings
 from contextlib import closing
 from hashlib import sha256
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -35,6 +36,7 @@ from remot.tracking import (
 )
 from remot.tracking import client as client_module
 from remot.tracking.client import require_writable
+from remot.tracking.command import save
 from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, continued_with
 from remot.tracking.courier import _changes, short
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
@@ -42,6 +44,7 @@ from remot.tracking.plot import _group_label, running_mean
 from remot.tracking.render import run_cells, shown_setting, to_json, to_markdown
 from remot.tracking.run_log import git_commit
 from remot.tracking.save_config import flatten
+from remot.tracking.significance import significance
 from tests.helpers import assert_close
 
 EXPERIMENT = "quickstart"
@@ -655,3 +658,14 @@ def test_servers_and_files_are_distinguished():
         "file:///a",
     )
     assert [client_module.is_remote(uri) for uri in remote] == [True, True, False, True, True, False, False, False]
+
+
+@pytest.mark.parametrize("name", ["csv", "html", "png"])
+def test_a_file_that_is_cut_off_while_it_is_saved_leaves_the_one_before(sweep, tmp_path, monkeypatch, name):
+    table, file = compare_runs(sweep, "sweep"), tmp_path / f"out.{name}"
+    file.write_text("before")
+    monkeypatch.setattr(Path, "replace", lambda *_: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+    with pytest.raises(ConfigError, match=file.name):
+        save(table, significance(table), **{name: file})
+    assert file.read_text() == "before"
+    assert list(tmp_path.glob(".*")) == []

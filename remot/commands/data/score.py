@@ -62,7 +62,7 @@ def score_prompts_command(
     header = {
         "weights": opened.weights,
         "weights_hash": weights_hash(folder_digest(source.resolve()), opened.settings, ckpt_path),
-        "reward": section.get("reward"),
+        "reward": section.get("init_args", section).get("reward"),
         "fingerprint": data.fingerprint,
         "seed": data.options.seed,
         "num_completions": num_completions,
@@ -184,7 +184,7 @@ def _objective(grpo: dict[str, Any]) -> "GRPOObjective":
     from remot.strategies import GRPOObjective
 
     parser = OwnParser(prog="remot data score")
-    parser.add_class_arguments(GRPOObjective, "grpo")
+    parser.add_argument("--grpo", type=GRPOObjective)  # with or without its class_path, as for a run
     objective: GRPOObjective = instantiated(parser, parser.parse_object({"grpo": grpo})).grpo
     return objective
 

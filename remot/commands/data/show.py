@@ -1,10 +1,11 @@
 """``remot data show``."""
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from remot.errors import ConfigError
-from remot.files import cause_of
+from remot.files import cause_of, write_whole
 from remot.terminal import write_out
 
 if TYPE_CHECKING:
@@ -51,9 +52,10 @@ def show_command(  # noqa: PLR0913 - the options of the command
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         if out.suffix == ".html":
-            out.write_text(html_sheet(rows, title), encoding="utf-8")
+            write_whole(out, html_sheet(rows, title))
         else:
-            png_sheet(rows, title).save(out)
+            png_sheet(rows, title).save(image := io.BytesIO(), format="png")
+            write_whole(out, image.getvalue())
     except OSError as error:
         msg = f"{out}: the sheet cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error

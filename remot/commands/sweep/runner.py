@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from remot.commands.sweep.members import Member, Progress
-from remot.stopping import STOP_SIGNALS
+from remot.stopping import STOP_SIGNALS, SWEEP
 from remot.terminal import printable
 
 POLL_SECONDS = 0.2
@@ -111,15 +111,16 @@ class Runner:
         self.report(f"{self._count()} {how}: {member.name}")
 
     def _environment(self) -> dict[str, str]:
-        """This process's, with a share of the cores for each run where the user has not chosen.
+        """This process's and its id, with a share of the cores for each run where the user has not chosen.
 
         MKL follows its own variable before OpenMP's, so one choice of the user stands for all.
         """
+        own = dict(os.environ) | {SWEEP: str(os.getpid())}
         if any(name in os.environ for name in THREADS):
-            return dict(os.environ)
+            return own
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         share = str(max(1, cores // self.jobs))
-        return dict.fromkeys(THREADS, share) | dict(os.environ)
+        return dict.fromkeys(THREADS, share) | own
 
     def _collect(self) -> None:
         for one in [one for one in self._running if one.process.poll() is not None]:

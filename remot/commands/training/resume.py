@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from remot.callbacks import RUN_KEY
 from remot.commands.training.run_folder import folders_of_job
 from remot.errors import CheckpointError
-from remot.strategies.checkpoint_io import is_whole, read_checkpoint
+from remot.strategies.checkpoint_io import PREVIOUS, is_whole, read_checkpoint
 from remot.tracking import CONFIG_KEY, flatten
 from remot.tracking.run_log import versions
 from remot.tracking.save_config import VERSIONS_KEY
@@ -113,8 +113,14 @@ def require_readable(path: Path) -> dict[str, Any]:
 
 
 def _by_age(paths: Iterable[Path]) -> list[Path]:
-    """The newest first."""
-    return sorted(paths, key=lambda path: path.stat().st_mtime_ns, reverse=True)
+    """The newest first; what a file has replaced is older than it, also where both were copied, one after the other."""
+
+    def age(path: Path) -> tuple[int, bool]:
+        last = path.with_name(f"{LAST}{path.suffix}")
+        times = [one.stat().st_mtime_ns for one in {path, last} if one.exists()]
+        return (min(times), False) if path.name == PREVIOUS else (path.stat().st_mtime_ns, True)
+
+    return sorted(paths, key=age, reverse=True)
 
 
 def _newest(runs: Path, sought: Sought, on_progress: Callable[[str], None]) -> Path:

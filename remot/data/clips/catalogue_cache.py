@@ -42,9 +42,13 @@ def catalogue_path(
 ) -> Path:
     """The file of the catalogue of these sources, judged in this way.
 
-    It lies in ``$REMOT_CACHE``, else in ``remot`` in the user's cache folder.
+    It lies in ``$REMOT_CACHE``, else in ``remot`` in the user's cache folder, else, as of a container's user without a
+    home, in that of the working folder.
     """
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "remot"
+    home = Path()
+    with suppress(RuntimeError):
+        home = Path.home()
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "remot"
     if chosen := os.environ.get("REMOT_CACHE"):
         folder = Path(chosen)
     digest = hashlib.blake2b(digest_size=16)

@@ -59,6 +59,15 @@ def test_a_killed_command_is_continued(recipe, whole, tmp_path, kept):
     assert (tmp_path / "s.jsonl").read_text() == whole.read_text()
 
 
+def test_the_configuration_that_a_run_has_written_means_the_same(recipe, whole, tmp_path):
+    """It names the class of the objective."""
+    content = yaml.safe_load(recipe.read_text())
+    content["model"]["grpo"] = {"class_path": "remot.GRPOObjective", "init_args": content["model"]["grpo"]}
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(content))
+    score(tmp_path / "config.yaml", tmp_path / "s.jsonl")
+    assert (tmp_path / "s.jsonl").read_text() == whole.read_text()
+
+
 def test_other_settings_are_not_mixed(recipe, whole, tmp_path, capsys):
     (tmp_path / "s.jsonl").write_text(whole.read_text())
     with pytest.raises(SystemExit):

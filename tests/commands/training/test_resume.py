@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 
 import pytest
 import torch
@@ -14,7 +15,7 @@ from remot.commands.training.resume import (
     require_allowed,
 )
 from remot.errors import CheckpointError
-from remot.strategies.checkpoint_io import read_checkpoint
+from remot.strategies.checkpoint_io import read_checkpoint, write_checkpoint
 
 GRPO = Sought("GRPO", "remot-tiny")
 CONFIG = {
@@ -52,6 +53,26 @@ def test_last_is_the_newest_whatever_its_name(tmp_path):
     assert find_checkpoint(None, tmp_path, GRPO) is None
     with pytest.raises(CheckpointError, match=r"gone\.ckpt does not exist"):
         find_checkpoint("gone.ckpt", tmp_path, GRPO)
+
+
+def test_a_replaced_checkpoint_is_older_also_after_copying(tmp_path):
+    """``cp -r`` gives the files new times, in the order of their names."""
+    save(tmp_path / "a" / "last.ckpt", 30, step=9)
+    save(tmp_path / "a" / "previous.ckpt", 20, step=8)
+    assert find_checkpoint("last", tmp_path, GRPO) == tmp_path / "a" / "last.ckpt"
+    (tmp_path / "a" / "last.ckpt").write_bytes(b"")
+    assert find_checkpoint("last", tmp_path, GRPO) == tmp_path / "a" / "previous.ckpt"
+
+
+def test_the_newest_is_the_one_that_was_written_last_also_after_the_clock_was_set_back(tmp_path):
+    """By two names, as with a ModelCheckpoint of the user's."""
+    sought = {"remot": {"strategy": "GRPO", "base_model": "remot-tiny"}}
+    for step, name in ((1, "step-1.ckpt"), (2, "last.ckpt")):
+        write_checkpoint(sought | {"global_step": step}, tmp_path / "a" / name)
+        if step == 1:
+            ahead = time.time() + 86400
+            os.utime(tmp_path / "a" / name, (ahead, ahead))
+    assert find_checkpoint("last", tmp_path, GRPO) == tmp_path / "a" / "last.ckpt"
 
 
 def test_last_is_of_the_same_strategy_and_model(tmp_path):

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -194,3 +195,14 @@ def test_clips_that_the_reader_leaves_out_are_counted(folder):
     found = scan_clips(store_of(folder, reader), [MotionContrast()])
     assert found.num_left_out == len(list(folder.glob("camera-*.json"))) > 0
     assert len(found.entries) == len(list(folder.glob("arm-*.json")))
+
+
+def test_a_user_without_a_home_has_the_cache_in_the_working_folder(tmp_path, monkeypatch):
+    """As in a container that runs under a number; the user's folders are unknown to the system, too."""
+    for name in ("HOME", "XDG_CACHE_HOME", "REMOT_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("os.getuid", lambda: 54321)
+    write_folder(tmp_path, mixed_clips(1))
+    assert path_of(tmp_path).parent == Path(".cache/remot")
+    monkeypatch.setenv("HOME", "/somewhere")
+    assert path_of(tmp_path).parent == Path("/somewhere/.cache/remot")
