@@ -34,6 +34,7 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
         step: Number of the skipped step; the last one by default.
         config: Configuration of the run; the one that the checkpoint holds if left out.
     """
+    record = _record(run, step)
     import torch
 
     from remot.commands.policies import read_trained
@@ -41,7 +42,6 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     from remot.strategies.replay import first_fault
     from remot.tracking import CONFIG_KEY
 
-    record = _record(run, step)
     held = read_trained(run / "not_finite" / f"step-{record['state_step']}.ckpt")
     settings = read_configs(config) if config is not None else _own_settings(held.get(CONFIG_KEY), run)
     module, section = _module(settings, held), dict(settings.get("data") or {})
