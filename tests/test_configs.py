@@ -28,12 +28,12 @@ from tests.tiny import model_folder
 #: configs/losses a loss only, see tests/strategies/test_loss_fragments.py; configs/systems has tests/test_systems.py.
 #: For those under configs/devices and configs/engines see tests/devices/test_fragments.py, for configs/rewards
 #: tests/test_reward_fragments.py, for configs/preferences tests/strategies/dpo/test_recipes.py, for configs/turns
-#: tests/environments/test_recipes.py, for configs/benchmarks
+#: tests/environments/test_recipes.py, for configs/tasks tests/data/tasks/test_recipes.py, for configs/benchmarks
 #: tests/evaluation/benchmarks/test_remot_bench.py, for
 #: configs/sweeps tests/commands/test_sweep.py.
 FRAGMENTS = {
     "benchmarks", "data", "devices", "engines", "losses", "models", "preferences", "rewards", "sweeps", "systems",
-    "turns",
+    "tasks", "turns",
 }  # fmt: skip
 CONFIGS = sorted(path for path in (PROJECT / "configs").rglob("*.yaml") if path.parent.name not in FRAGMENTS)
 RECIPES = [path for path in CONFIGS if "Qwen3-VL-4B-Thinking" in path.read_text()]

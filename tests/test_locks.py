@@ -36,7 +36,7 @@ def test_one_at_a_time(tmp_path, kind):
     assert is_free(path)
 
 
-def test_the_lock_of_a_killed_process_blocks_nobody(tmp_path):
+def test_the_lock_of_a_killed_process_blocks_no_other(tmp_path):
     """Nor does what it has forked, such as a data worker that outlives it for some seconds."""
     path, (reader, writer) = tmp_path / "file", os.pipe()
     if (owner := os.fork()) == 0:

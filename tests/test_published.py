@@ -172,7 +172,11 @@ PUBLISHED = {
     ),
     "losses/scalerl_cispo": (loss("ScaleRLCISPOLoss"), (f"{LOSS}.max_weight", 5.0, "code TRL")),
     "losses/visd": (
-        (f"{GRPO}.teacher", {"strength": 0.5, "decay_steps": 600, "clip": 0.2}, "note"),
+        (f"{GRPO}.teacher", {"strength": 0.5, "decay_steps": 600, "clip": 0.2, "average": 0.01}, "note"),
+    ),
+    "losses/distillation": (
+        loss("NoPolicyLoss"), NO_KL, (f"{GRPO}.teacher.distillation", {"beta": 0.5, "weight": 1.0}, "code TRL"),
+        (f"{GRPO}.teacher.average", 0.05, "code TRL"),
     ),
     "losses/truncated_importance": (
         (f"{GRPO}.correction.init_args", {"limit": 2.0, "level": "token"}, "paper TIS, verl"),
@@ -208,7 +212,7 @@ DEFAULTS = (
     (FrozenFrames, "greedy", True, "code grpo_trainer_v3.py"),
 )
 #: Files without a published number: ours alone, or a run of another file on a CPU.
-OURS = {"quickstart", "quickstart_best", "quickstart_long", "real_re10k"}
+OURS = {"quickstart", "quickstart_best", "quickstart_long", "quickstart_revisits", "real_re10k"}
 OURS |= {f"systems/quickstart_{name}" for name in ("learn", "no_graphs", "overrides")}
 
 

@@ -26,7 +26,7 @@ from remot.models.adapters import QLoRA
 from remot.models.sizes import ModelSizes, has_weights, model_sizes
 from remot.rollout.decoding.memory import UNPLANNED_MICRO_BATCH, free_bytes
 from remot.strategies import PostTrainingModule
-from remot.strategies.grpo.objective import GRPOObjective
+from remot.strategies.grpo.objective import TOKENS_ON_CPU, GRPOObjective
 from remot.terminal import write_out
 from remot.tracking import quiet_mlflow
 
@@ -273,6 +273,8 @@ class Diagnosis:
             optimizer_bytes=optimizer_bytes(_class_name(self.config.model.optimizer)),
             copies_model=whole and samples and grpo.needs_reference,
             merges_adapters=not is_gpu and self.settings.source.dtype == "float32",
+            prepacks_weights=not is_gpu,
+            micro_batch_tokens=grpo.micro_batch_tokens or (None if is_gpu else TOKENS_ON_CPU),
         )
 
     def _disk_finding(self) -> Finding:

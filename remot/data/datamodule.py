@@ -1,7 +1,8 @@
 """The prompts of a run for a Lightning trainer: loaders, division among processes, resuming."""
 
 import warnings
-from functools import partial
+from collections.abc import Sequence
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ from torch.utils.data import DataLoader
 
 from remot.data.datasets.loaders import address_loader, collate_prompts
 from remot.data.datasets.prompts import Sample
+from remot.data.datasets.revisits import RevisitedPrompts
 from remot.data.datasets.samplers import AddressSampler
 from remot.data.prompt_data import DataOptions, PromptData
+from remot.distributed import all_gather_objects
 from remot.errors import CheckpointError
 from remot.structures import PromptBatch
 from remot.structures.training import MAX_REDRAWS
@@ -24,9 +27,9 @@ __all__ = ["DataOptions", "MotionDataModule"]
 class MotionDataModule(PromptData, LightningDataModule):
     """Prompts about annotated clips, or prompts from disk; the arguments are those of :class:`PromptData`.
 
-    Training prompts never repeat: every epoch continues where the last one ended, and a resumed run continues with the
-    very prompts it would have seen. Validation and test prompts are the same every time. With several processes use
-    ``Trainer(use_distributed_sampler=False)``: the loaders already divide the prompts.
+    Training prompts repeat only as ``options`` say: every epoch continues where the last one ended, and a resumed run
+    continues with the very prompts it would have seen. Validation and test prompts are the same every time. With
+    several processes use ``Trainer(use_distributed_sampler=False)``: the loaders already divide the prompts.
     """
 
     _restored_batch = 0  # the training batch that a resumed run starts with
@@ -46,7 +49,8 @@ class MotionDataModule(PromptData, LightningDataModule):
             "prompts_in_a_batch": self.batch_size * world_size,
             "fingerprint": self.fingerprint if self.prompts else None,
         }
-        return {"next_train_batch": self.next_train_batch} | prompts
+        revisited = {} if self.revisited is None else {"revisited": self.revisited.state_dict()}
+        return {"next_train_batch": self.next_train_batch} | prompts | revisited
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue training where :meth:`state_dict` was taken, and warn if other clips or prompts are there now.
@@ -72,15 +76,37 @@ class MotionDataModule(PromptData, LightningDataModule):
                 stacklevel=2,
             )
         self._restored_batch = int(state_dict["next_train_batch"])
+        if self.revisited is not None:
+            self.revisited.load_state_dict(state_dict.get("revisited", {}))
+
+    @cached_property
+    def revisited(self) -> RevisitedPrompts | None:
+        """The groups that were seen, for ``options.revisits``."""
+        settings = self.options.revisits
+        return None if settings is None else RevisitedPrompts(settings, self.options.seed)
 
     def train_dataloader(self) -> DataLoader[Sample]:
         """Batches from :attr:`next_train_batch` on."""
+        return self._loader("train", self._train_batches())
+
+    def _train_batches(self) -> AddressSampler:
         rank, world_size = self._place()
         num_batches = max(1, self.num_train_prompts_per_epoch // (self.batch_size * world_size))
         selection = self.options.selection
         choose = None if selection is None else partial(selection.address, seed=self.options.seed)
-        batches = AddressSampler(self.batch_size, num_batches, lambda: self.next_train_batch, rank, world_size, choose)
-        return self._loader("train", batches)
+        place = (lambda: self.next_train_batch, rank, world_size)
+        return AddressSampler(self.batch_size, num_batches, *place, choose, self.revisited)
+
+    def observe_groups(self, differed: Sequence[bool]) -> None:
+        """Remember the groups of the batch that is being trained on, for prompts that come again.
+
+        Args:
+            differed: For each prompt of this process's batch whether its completions had different rewards.
+        """
+        if self.revisited is not None:
+            of_all = [one for part in all_gather_objects(list(differed)) for one in part]
+            number = self.next_train_batch
+            self.revisited.observe(number, self._train_batches().addresses(number), of_all)
 
     def val_dataloader(self) -> DataLoader[Sample] | list[DataLoader[Sample]]:
         """The same validation prompts every time; no loader if there is no such split."""

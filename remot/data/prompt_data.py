@@ -30,6 +30,7 @@ from remot.data.datasets.factory import (
 from remot.data.datasets.loaders import collate_prompts, require_loadable
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset
+from remot.data.datasets.revisits import Revisits
 from remot.data.datasets.selection import PromptSelection
 from remot.data.records.benchmark_items import benchmark_items, named_benchmark
 from remot.data.records.reading import RecordSettings
@@ -60,6 +61,7 @@ class DataOptions:
             file that was not built here the longest end that exists below it counts.
         num_frames: Frames shown of a video at most, spread evenly, for records that name video files.
         selection: Which training prompts are used, by scores of ``remot data score``; all if None.
+        revisits: Which training prompts are asked again because their completions differed; none if None.
     """
 
     seed: int = 0
@@ -72,6 +74,7 @@ class DataOptions:
     num_frames: int = 32
     max_wait_seconds: float = 600.0
     selection: PromptSelection | None = None
+    revisits: Revisits | None = None
 
     def __post_init__(self) -> None:
         if self.num_frames < 1:
@@ -122,6 +125,8 @@ class PromptData:
             require_types("tasks", tasks, Task)
         require_type("options", options, DataOptions)
         require_loadable(batch_size, num_train_prompts_per_epoch, num_workers)
+        if options.revisits is not None:
+            options.revisits.require_known_in_time(num_workers)
         self.root = clips_root(root)
         self.reader = reader or NativeReader()
         self.tasks: tuple[Task, ...] = tuple(tasks or [MotionContrast()])
@@ -235,7 +240,8 @@ class PromptData:
         note = interval_note(self.num_scenes["test"]) if "test" in self.num_scenes else ""
         few = [f"test split: {note}; add scenes, or raise data.test_fraction"] if note else []
         selected = [] if self.options.selection is None else [self.options.selection.describe()]
-        return [*describe_tasks(self.mixed), *excluded, *left_out, *selected, *distinct, *few]
+        again = [] if self.options.revisits is None else [self.options.revisits.describe()]
+        return [*describe_tasks(self.mixed), *excluded, *left_out, *selected, *again, *distinct, *few]
 
     def require_clips(self, otherwise: str) -> None:
         """Refuse finished prompts where those of clips are needed.

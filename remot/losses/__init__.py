@@ -3,6 +3,7 @@
 from remot.losses.advantages import AdvantageOutput, group_advantages
 from remot.losses.aggregate import Aggregation, aggregate, masked_mean, normalizer_of, sequence_mean
 from remot.losses.credit import teacher_credit
+from remot.losses.distillation import Distillation, distillation_loss, generalised_jsd
 from remot.losses.entropy import Entropy, entropy_bonus, top_entropy_mask
 from remot.losses.estimators import (
     Advantages,
@@ -26,6 +27,7 @@ from remot.losses.policy import (
     GRPOLoss,
     GSPOLoss,
     LUSPOLoss,
+    NoPolicyLoss,
     PolicyLoss,
     SAPOLoss,
     ScaleRLCISPOLoss,
@@ -46,6 +48,7 @@ __all__ = [
     "BatchStdAdvantages",
     "CISPOLoss",
     "DAPOLoss",
+    "Distillation",
     "DrGRPOLoss",
     "Entropy",
     "GDPOAdvantages",
@@ -60,6 +63,7 @@ __all__ = [
     "LeaveOneOutAdvantages",
     "MaskedImportance",
     "MeanOnlyAdvantages",
+    "NoPolicyLoss",
     "PolicyLoss",
     "RatioCorrectedK3",
     "RunningStdAdvantages",
@@ -69,9 +73,11 @@ __all__ = [
     "aggregate",
     "cispo_loss",
     "clipped_surrogate",
+    "distillation_loss",
     "dpo_loss",
     "dual_clipped",
     "entropy_bonus",
+    "generalised_jsd",
     "gmpo_loss",
     "group_advantages",
     "grpo_loss",

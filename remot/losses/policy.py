@@ -9,8 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 
 from remot.errors import ConfigError
@@ -358,3 +359,40 @@ class SAPOLoss(_FormulaLoss):
         if not (positive > 0 and negative > 0):
             msg = f"temperature_positive and temperature_negative must be above 0, got {positive} and {negative}"
             raise ConfigError(msg)
+
+
+@dataclass(frozen=True)
+class NoPolicyLoss(PolicyLoss):
+    """Nothing of rewards: only what is added is minimised, such as the divergence from a teacher.
+
+    With :class:`remot.losses.Distillation` it is on-policy self-distillation alone, as in SDPO (arXiv 2601.20802).
+
+    Args:
+        beta: Weight of the KL term; 0 needs no reference.
+        kl: How the KL is estimated; k3 if None.
+        aggregation: ``sequence_mean`` weighs completions alike, ``token_mean`` tokens alike (TRL's ``dapo``).
+    """
+
+    is_zero_without_advantage = True
+    adds_up_over_completions = True
+
+    beta: float = 0.0
+    kl: KL | None = None
+    aggregation: Aggregation = "token_mean"
+
+    @property
+    def function(self) -> Callable[..., LossOutput]:
+        """:func:`remot.losses.grpo_loss` of advantages that are all 0, so that its KL term is left."""
+        return _without_advantages
+
+
+def _without_advantages(
+    logprobs: Tensor,
+    old_logprobs: Tensor,
+    ref_logprobs: Tensor | None,
+    advantages: Tensor,
+    completion_mask: Tensor,
+    **settings: Any,  # noqa: ANN401
+) -> LossOutput:
+    tensors = logprobs, old_logprobs, ref_logprobs, torch.zeros_like(advantages), completion_mask
+    return grpo_loss(*tensors, clip_low=0.2, clip_high=0.2, **settings)

@@ -20,7 +20,14 @@ from remot.models.families.experts import experts, routers
 from remot.models.loading import Precision
 from remot.models.merging import merged_adapters, merged_weight
 from remot.models.parts import VISION_NAMES, block_lists, vision_parts, vision_pattern
-from remot.models.reference import CAPTURED, TRAINED, AdapterSnapshot, ModelSnapshot, ReferenceSnapshot
+from remot.models.reference import (
+    AVERAGED,
+    CAPTURED,
+    TRAINED,
+    AdapterSnapshot,
+    ModelSnapshot,
+    ReferenceSnapshot,
+)
 
 if TYPE_CHECKING:
     from transformers import BitsAndBytesConfig, PreTrainedModel
@@ -75,8 +82,8 @@ class Adaptation(ABC):
         return contextlib.nullcontext()
 
     @abstractmethod
-    def snapshot(self, model: nn.Module) -> ReferenceSnapshot:
-        """A frozen second set of what is trained of ``model`` (as wrapped)."""
+    def snapshot(self, model: nn.Module, name: str = CAPTURED) -> ReferenceSnapshot:
+        """A frozen set of what is trained of ``model`` (as wrapped), under a name of its own."""
 
 
 class FullWeights(Adaptation):
@@ -123,7 +130,7 @@ class FullWeights(Adaptation):
         """There are no adapters: the reference is a copy of its own."""
         yield
 
-    def snapshot(self, model: nn.Module) -> ReferenceSnapshot:
+    def snapshot(self, model: nn.Module, name: str = CAPTURED) -> ReferenceSnapshot:  # noqa: ARG002
         """A copy of the model."""
         return ModelSnapshot(self.unwrap(model))
 
@@ -316,9 +323,9 @@ class LoRA(Adaptation):
         """Adapters added to copies of the weights, where that is exact and cheap."""
         return merged_adapters(model, self.disabled(model))
 
-    def snapshot(self, model: nn.Module) -> ReferenceSnapshot:
-        """A second set of adapters."""
-        return AdapterSnapshot(model)
+    def snapshot(self, model: nn.Module, name: str = CAPTURED) -> ReferenceSnapshot:
+        """Another set of adapters."""
+        return AdapterSnapshot(model, name)
 
 
 def _without_wrappers(name: str) -> str:
@@ -328,7 +335,8 @@ def _without_wrappers(name: str) -> str:
 
 def _plain_name(name: str) -> str | None:
     """Name in the transformers model of a parameter of the wrapped one; None for what is not part of it."""
-    is_other = ".lora_" in name or ".original_module." in name or f".modules_to_save.{CAPTURED}." in name
+    others = (".lora_", ".original_module.", *(f".modules_to_save.{kept}." for kept in (CAPTURED, AVERAGED)))
+    is_other = any(part in name for part in others)
     return None if is_other else _without_wrappers(name)
 
 

@@ -19,13 +19,13 @@ from remot.models.families import family_of
 from remot.models.families.whole import is_whole, next_whole, prefilled_whole, whole_states
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
-from remot.models.logprobs import token_logprobs, token_logprobs_and_entropies
+from remot.models.logprobs import Divergence, token_divergences, token_logprobs, token_logprobs_and_entropies
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
 from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
 from remot.models.parts import blocks, language_model
 from remot.models.prepacked import prepacked
-from remot.models.reference import frozen_copy
+from remot.models.reference import AVERAGED, ReferenceSnapshot, frozen_copy
 from remot.models.sharding import Sharding
 from remot.models.tokenization import PolicyTexts
 from remot.structures import PromptBatch
@@ -95,6 +95,8 @@ class VLMPolicy(nn.Module):
         self.reference = frozen_copy(core) if needs_copy else None
         self.model = self.adaptation.wrap(core)
         self.snapshot = self.adaptation.snapshot(self.model) if with_snapshot else None
+        self.average: ReferenceSnapshot | None = None
+        self._averaged: tuple[PreTrainedModel, ...] = ()  # its model within :meth:`averaged`
         self.eos_token_ids = loaded.eos_token_ids
         self.pad_token_id = loaded.pad_token_id
         bias = torch.zeros(core.get_output_embeddings().weight.shape[0], dtype=torch.float32)
@@ -162,8 +164,8 @@ class VLMPolicy(nn.Module):
 
     def shard(self, mesh: "DeviceMesh") -> None:
         """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
-        copies = (self.reference,) if self.snapshot is None else self.snapshot.copies
-        cores = [core for core in (self.core, *copies) if core is not None]
+        kept = [one for one in (self.snapshot, self.average) if one is not None]
+        cores = [core for core in (self.core, self.reference, *(copy for one in kept for copy in one.copies)) if core]
         self.sharding = Sharding(self, [block for core in cores for block in blocks(core)], mesh)
 
     @contextlib.contextmanager
@@ -279,27 +281,72 @@ class VLMPolicy(nn.Module):
         use_reference: bool = False,
     ) -> Tensor:
         """As :meth:`completion_logprobs`, with prompts shared or not."""
-        if wanted is None or not bool(wanted.any()):
-            wanted = torch.ones_like(completion_ids, dtype=torch.bool)
+        wanted = _wanted_of(wanted, completion_ids)
         with self._pass(use_reference=use_reference) as model:
             hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares_prompts)
             head, targets, bias = self.family.head(model), completion_ids[wanted], self.logit_bias
             logprobs = token_logprobs(hidden, targets, head, logit_bias=bias, temperature=temperature)
-        return logprobs.new_zeros(wanted.shape).masked_scatter(wanted, logprobs)
+        return _spread(logprobs, wanted)
 
     def scored_with_entropies(
         self, encoded: EncodedPrompts, completion_ids: Tensor, wanted: Tensor | None = None, *, temperature: float = 1.0
     ) -> tuple[Tensor, Tensor]:
         """As :meth:`completion_logprobs`, and the entropy [P, G, T] in nats of what each token was drawn from."""
         shares = self._sharing.common(self, encoded)
-        if wanted is None or not bool(wanted.any()):
-            wanted = torch.ones_like(completion_ids, dtype=torch.bool)
+        wanted = _wanted_of(wanted, completion_ids)
         with self._pass() as model:
             hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares)
             head, targets, bias = self.family.head(model), completion_ids[wanted], self.logit_bias
             both = token_logprobs_and_entropies(hidden, targets, head, logit_bias=bias, temperature=temperature)
-        logprobs, entropies = (part.new_zeros(wanted.shape).masked_scatter(wanted, part) for part in both)
-        return logprobs, entropies
+        return _spread(both[0], wanted), _spread(both[1], wanted)
+
+    def scored_with_divergences(
+        self,
+        encoded: EncodedPrompts,
+        taught: EncodedPrompts,
+        completion_ids: Tensor,
+        wanted: Tensor,
+        divergence: Divergence,
+        *,
+        use_average: bool = False,
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """The same completions behind the policy's own prompts and behind those of a teacher.
+
+        The teacher is the policy, or its average, without gradient. Distributions over the vocabulary are compared
+        chunk by chunk and never kept.
+
+        Args:
+            encoded: P prompts.
+            taught: The same P prompts as the teacher is shown them.
+            completion_ids: [P, G, T].
+            wanted: [P, G, T] bool with a True.
+            divergence: From log-probabilities [M, V] of policy and teacher to [M].
+            use_average: The teacher is :meth:`averaged`.
+            temperature: Of both.
+
+        Returns:
+            Log-probabilities of the tokens, and the divergence at each: [P, G, T] both, 0 where not wanted.
+        """
+        shares = self._sharing.common(self, encoded)
+        teacher = self.averaged if use_average else contextlib.nullcontext
+        with teacher(), self._pass(with_gradient=False) as model:
+            states = self._predicting_states(model, taught, completion_ids, wanted, shares_prompts=shares)
+
+        def teacher_head(hidden: Tensor) -> Tensor:
+            with teacher(), self._pass(with_gradient=False) as model:
+                logits: Tensor = self.family.head(model)(hidden)
+            return logits
+
+        with self._pass() as model:
+            hidden = self._predicting_states(model, encoded, completion_ids, wanted, shares_prompts=shares)
+            head, targets = self.family.head(model), completion_ids[wanted]
+            bias = self.logit_bias
+            logprobs = token_logprobs(hidden, targets, head, logit_bias=bias, temperature=temperature)
+            gaps = token_divergences(
+                hidden, states, head, teacher_head, divergence, logit_bias=bias, temperature=temperature
+            )
+        return _spread(logprobs, wanted), _spread(gaps, wanted)
 
     def _predicting_states(
         self,
@@ -329,7 +376,45 @@ class VLMPolicy(nn.Module):
             yield self.core
         else:
             with self.evaluating():
-                yield self.core
+                yield self._acting
+
+    def keep_average(self) -> None:
+        """Keep an average of the policy over its steps, for :meth:`averaged`; before weights are divided."""
+        self.average = self.adaptation.snapshot(self.model, AVERAGED)
+        self.eval()
+
+    def move_average(self, rate: float, step: int) -> None:
+        """Before a step: move the average, if one is kept; see :meth:`ReferenceSnapshot.average`."""
+        if self.average is not None:
+            self.average.average(self.model, rate, step)
+
+    @property
+    def frozen_sets(self) -> dict[str, ReferenceSnapshot]:
+        """The captured reference and the average, if there are any, by what checkpoints call their steps."""
+        held = {"snapshot_step": self.snapshot, "average_step": self.average}
+        return {name: one for name, one in held.items() if one is not None}
+
+    @contextlib.contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within this context passes without gradient are those of the average of the policy over its steps.
+
+        Raises:
+            ConfigError: Without :meth:`keep_average`.
+        """
+        if self.average is None:
+            msg = "the policy keeps no average of its steps, which a teacher with `average` needs: call keep_average()"
+            raise ConfigError(msg)
+        with self.evaluating(), self.average.active(self.model) as core:
+            self._averaged = (core,)
+            try:
+                yield
+            finally:
+                self._averaged = ()
+
+    @property
+    def _acting(self) -> "PreTrainedModel":
+        """What computes where no gradient is wanted."""
+        return self._averaged[0] if self._averaged else self.core
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
@@ -371,3 +456,13 @@ class VLMPolicy(nn.Module):
             else:
                 with self.adaptation.disabled(self.model):
                     yield self.core if self.reference is None else self.reference
+
+
+def _wanted_of(wanted: Tensor | None, completion_ids: Tensor) -> Tensor:
+    """[P, G, T] bool: ``wanted``, or all tokens if it is None or holds no True."""
+    return torch.ones_like(completion_ids, dtype=torch.bool) if wanted is None or not bool(wanted.any()) else wanted
+
+
+def _spread(values: Tensor, wanted: Tensor) -> Tensor:
+    """[P, G, T] of values for the True entries of ``wanted``, 0 elsewhere."""
+    return values.new_zeros(wanted.shape).masked_scatter(wanted, values)

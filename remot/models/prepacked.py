@@ -26,7 +26,7 @@ def prepacked(layers: Iterable[nn.Module]) -> Iterator[None]:
     more than :data:`MOST_BYTES`, stay as they are. Nothing in the context may train or change a weight.
     """
     held = [layer for layer in layers if isinstance(layer, nn.Linear) and _is_packable(layer)]
-    if torch.is_autocast_enabled("cpu") or sum(layer.weight.nbytes for layer in held) > MOST_BYTES:
+    if torch.is_autocast_enabled("cpu") or not prepacked_bytes(held):
         held = []
     for layer in held:
         packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
@@ -36,6 +36,13 @@ def prepacked(layers: Iterable[nn.Module]) -> Iterator[None]:
     finally:
         for layer in held:
             del layer.forward
+
+
+def prepacked_bytes(layers: Iterable[nn.Module]) -> int:
+    """What the copies of the linear layers' weights take; 0 if that is more than they may."""
+    weights = [layer.weight for layer in layers if type(layer) is nn.Linear]
+    total = sum(weight.nbytes for weight in weights if weight.numel() >= LEAST_NUMBERS)
+    return total if total <= MOST_BYTES else 0
 
 
 def _is_packable(layer: nn.Linear) -> bool:

@@ -1,7 +1,8 @@
-"""A second, frozen set of the trained weights: the policy at an earlier step, which KL is measured against.
+"""Further, frozen sets of the trained weights: the policy at an earlier step, or the average over its steps.
 
-Until it is first captured it is the policy as loaded. It is made before weights are divided over processes, so that it
-is divided with them, and is neither trained nor exported.
+KL is measured against the first, a teacher answers with the second. Until it is first captured a set is the policy as
+loaded. It is made before weights are divided over processes, so that it is divided with them, and is neither trained
+nor exported.
 """
 
 import contextlib
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from remot.errors import ConfigError
+
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-#: Names of the two sets of adapters inside of peft.
-TRAINED, CAPTURED = "default", "snapshot"
+#: Names of the sets of adapters inside of peft: the trained one, that of an earlier step, the average.
+TRAINED, CAPTURED, AVERAGED = "default", "snapshot", "average"
 
 
 def frozen_copy(model: "PreTrainedModel") -> "PreTrainedModel":
@@ -27,10 +30,11 @@ def frozen_copy(model: "PreTrainedModel") -> "PreTrainedModel":
 
 
 class ReferenceSnapshot(nn.Module, ABC):
-    """A reference policy other than the base model.
+    """A frozen set of what is trained.
 
     Attributes:
-        step: Optimiser step at whose start it was captured, counted from 0; None while it is the policy as loaded.
+        step: Optimiser step at whose start it was last captured or moved, counted from 0; None while it is the policy
+            as loaded.
         copies: Whole models of its own.
     """
 
@@ -55,6 +59,29 @@ class ReferenceSnapshot(nn.Module, ABC):
             frozen.copy_(trained)
         self.step = step
 
+    @torch.no_grad()
+    def average(self, model: nn.Module, rate: float, step: int) -> None:
+        """Move by ``rate`` to the trained weights of ``model``, once for each step; the first time take them.
+
+        A step that is begun again finds its average as it is.
+
+        Raises:
+            ConfigError: If weights are in half precision, which rounds such small changes away.
+        """
+        if self.step is None:
+            self.capture(model, step)
+        if self.step == step:
+            return
+        for frozen, trained in self.pairs(model):
+            if frozen.dtype.itemsize < 4:
+                msg = (
+                    f"an average of weights needs float32, they are {frozen.dtype}: leave grpo.teacher.average out, or "
+                    "use a trainer.precision that keeps them, such as bf16-mixed"
+                )
+                raise ConfigError(msg)
+            frozen.mul_(1 - rate).add_(trained, alpha=rate)
+        self.step = step
+
 
 class ModelSnapshot(ReferenceSnapshot):
     """A frozen copy of the policy's whole ``model``, for policies whose weights are trained themselves."""
@@ -75,19 +102,20 @@ class ModelSnapshot(ReferenceSnapshot):
 
 
 class AdapterSnapshot(ReferenceSnapshot):
-    """A second set of adapters beside the trained ones of ``model``, in the same layers; costs their memory."""
+    """A set of adapters beside the trained ones of ``model``, in the same layers; costs their memory."""
 
-    def __init__(self, model: Any) -> None:  # noqa: ANN401 (peft has no types)
+    def __init__(self, model: Any, name: str = CAPTURED) -> None:  # noqa: ANN401 (peft has no types)
         super().__init__()
+        self.name = name
         with torch.random.fork_rng(devices=[]):  # the numbers that peft draws for it are never used
-            model.add_adapter(CAPTURED, copy.deepcopy(model.peft_config[TRAINED]))
+            model.add_adapter(name, copy.deepcopy(model.peft_config[TRAINED]))
         model.set_adapter(TRAINED)  # which freezes the others
         self.capture(model, None)
 
     @contextlib.contextmanager
     def active(self, model: Any) -> "Iterator[PreTrainedModel]":  # noqa: ANN401
         """The other set in place of the trained one; at first a copy of it, which is zero for new adapters."""
-        model.set_adapter(CAPTURED)
+        model.set_adapter(self.name)
         try:
             yield model.get_base_model()
         finally:
@@ -98,6 +126,6 @@ class AdapterSnapshot(ReferenceSnapshot):
         named = dict(model.named_parameters())
         for name, trained in named.items():
             layer, _, rest = name.rpartition(f".{TRAINED}")
-            frozen = named.get(f"{layer}.{CAPTURED}{rest}")
+            frozen = named.get(f"{layer}.{self.name}{rest}")
             if frozen is not None:
                 yield frozen, trained

@@ -13,7 +13,8 @@ from remot.models.families.names import PIXELS, PUBLISHED
 from remot.models.loading import ModelSource
 from remot.models.memory import MemoryEstimate, estimate_memory
 from remot.models.merging import lora_layers, parameter_of
-from remot.models.parts import block_lists
+from remot.models.parts import block_lists, language_model
+from remot.models.prepacked import prepacked_bytes
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
@@ -34,6 +35,7 @@ class ModelSizes:
         quantised_bytes: Of the weights with the language blocks in 4 bits, as QLoRA holds them.
         trained_bytes: Of the trained weights, adapters included.
         adapted_bytes: Of the weights below adapters, which sampling on a CPU copies to add them up.
+        prepacked_bytes: Of the weights that sampling on a CPU copies to another layout.
         max_positions: Longest sequence, prompt and completion together; None if the model names none.
         visual_side: Side in pixels of what one visual token covers.
         pixels: Smallest and largest area of an image that the model's processor leaves as it is.
@@ -47,6 +49,7 @@ class ModelSizes:
     quantised_bytes: int
     trained_bytes: int
     adapted_bytes: int
+    prepacked_bytes: int
     max_positions: int | None
     visual_side: int
     pixels: tuple[int, int]
@@ -84,6 +87,7 @@ def model_sizes(
         model: PreTrainedModel = AutoModelForImageTextToText.from_config(config, dtype=getattr(torch, source.dtype))
         whole_bytes, quantised_bytes = _weight_bytes(model)
         num_parameters = sum(parameter.numel() for parameter in model.parameters())
+        layers = [*language_model(model).modules(), model.get_output_embeddings()]
         chosen.freeze(model, train_vision=train_vision)
         trained = [p for p in chosen.wrap(model).parameters() if p.requires_grad]
         memory = replace(estimate_memory(model), recomputes=recomputes)
@@ -97,6 +101,7 @@ def model_sizes(
         quantised_bytes=quantised_bytes,
         trained_bytes=sum(parameter.numel() * parameter.element_size() for parameter in trained),
         adapted_bytes=adapted_bytes,
+        prepacked_bytes=prepacked_bytes(layers),
         max_positions=getattr(text, "max_position_embeddings", None),
         visual_side=_patch_side(vision) * getattr(vision, "spatial_merge_size", 1),
         pixels=PIXELS.get(config.model_type, (1, 2**31)),

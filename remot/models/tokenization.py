@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+import torch
+from torch import Tensor
+
 from remot.answers import THINK_OPEN
 from remot.models.inputs.chat_template import render_prompt
 
@@ -54,3 +57,17 @@ class PolicyTexts:
         encoding = self.processor.tokenizer(response[skip:], add_special_tokens=False, return_offsets_mapping=True)
         offsets = [(start + skip, end + skip) for start, end in encoding["offset_mapping"]]
         return [*encoding["input_ids"], self.eos_token_ids[0]], [*offsets, (len(response), len(response))]
+
+
+def padded(
+    responses: Sequence[Sequence[Sequence[int]]], pad_token_id: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """Token ids [P, K, T] of K responses to each of P prompts, and the mask [P, K, T] of what is no padding."""
+    longest = max(len(ids) for held in responses for ids in held)
+    shape = (len(responses), len(responses[0]), longest)
+    token_ids, mask = torch.full(shape, pad_token_id), torch.zeros(shape, dtype=torch.bool)
+    for row, held in enumerate(responses):
+        for column, ids in enumerate(held):
+            token_ids[row, column, : len(ids)] = torch.tensor(ids)
+            mask[row, column, : len(ids)] = True
+    return token_ids.to(device), mask.to(device)

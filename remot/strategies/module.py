@@ -45,7 +45,14 @@ from remot.strategies.finite import (
     skipped_step,
 )
 from remot.strategies.grpo.objective import GRPOObjective
-from remot.strategies.objective import MicroBatchPrompts, Objective, ScoredCompletions, StepAddress, prompt_source
+from remot.strategies.objective import (
+    MicroBatchPrompts,
+    Objective,
+    ScoredCompletions,
+    StepAddress,
+    observe_groups,
+    prompt_source,
+)
 from remot.strategies.optimization import (
     apply_settings,
     describe_optimization,
@@ -131,8 +138,9 @@ class PostTrainingModule(AnsweringModule):
         self.objectives: Mapping[str, Objective] = {
             "SFT": sft if sft is not None else SFTObjective(),
             "GRPO": grpo,
-            "DPO": dpo if dpo is not None else DPOObjective(),
+            "DPO": (dpo if dpo is not None else DPOObjective()).with_defaults(grpo),
         }
+        self._average_rate = max(self.objectives[phase].average_rate for phase in self.strategy.phases)
         self.optimizer_factory = optimizer
         self.scheduler_factory = scheduler
         self.micro_batch_prompts = micro_batch_prompts
@@ -140,8 +148,7 @@ class PostTrainingModule(AnsweringModule):
         self.seed = seed
         self.last_samples: Sequence[ScoredCompletions] = ()
         self.last_batch: PromptBatch | None = None
-        #: Metrics of the last step, without ``train/``.
-        self.last_metrics: Mapping[str, float] = {}
+        self.last_metrics: Mapping[str, float] = {}  # of the last step, without ``train/``
         self.last_skipped: SkippedStep | None = None  # the last step, if it was skipped
         self.num_replaced = 0  # training prompts that took the place of others, which could not be read
         self._progress: dict[str, str | float] = {}
@@ -172,6 +179,7 @@ class PostTrainingModule(AnsweringModule):
         self.policy = self.policy_settings.load(
             with_reference=has_reference,
             with_snapshot=has_reference and self.strategy.reference != "base",
+            with_average=self._average_rate > 0,
             is_trained=self._trainer is None or self.trainer.state.fn in (None, TrainerFn.FITTING),
         )
         self.divide_policy()
@@ -236,6 +244,7 @@ class PostTrainingModule(AnsweringModule):
         source = prompt_source(self.trainer)
         address = StepAddress(self.seed, step, source, self.rollout_engine)
         metrics = self._move_reference(step)
+        self.loaded_policy.move_average(self._average_rate, step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)
         metrics |= prepared.metrics
         trained = TrainedBatch(phase, batch, prepared)
@@ -258,6 +267,7 @@ class PostTrainingModule(AnsweringModule):
         self._report(phase, step, joined, len(batch))
         if prepared.samples:
             self.last_samples, self.last_batch = prepared.samples, batch
+        observe_groups(source, prepared.has_signal)
         self._step_begun = None
         if self._guard.is_over:
             raise self._restore_and_error(self._guard.in_a_row)
@@ -297,8 +307,10 @@ class PostTrainingModule(AnsweringModule):
         self._guard.check_gradients(named, optimizer, lambda: self._snapshot(optimizer))
 
     def _snapshot(self, optimizer: Optimizer) -> StateSnapshot | None:
-        """The state as it is; None if it is too large to keep."""
+        """The state as it is, with the average of the policy; None if it is too large to keep."""
         parameters = self.loaded_policy.trainable_parameters()
+        if (average := self.loaded_policy.average) is not None:
+            parameters += [frozen for frozen, _ in average.pairs(self.loaded_policy.model)]
         if is_deepspeed(self.trainer.model) or num_bytes(parameters) > MAX_KEPT_BYTES:
             return None
         schedulers = [config.scheduler for config in self.trainer.lr_scheduler_configs]
@@ -376,6 +388,8 @@ class PostTrainingModule(AnsweringModule):
         restored_step = self._guard.restore(self.global_step)
         if restored_step is not None and restored_step != self.global_step:
             self._take_back_updates(self.global_step - restored_step)
+        if (average := self.loaded_policy.average) is not None:  # its weights are those of that step too
+            average.step = min(average.step or 0, self.global_step)
         return non_finite_error(skipped, self.trainer.optimizers, self.seed, restored_step)
 
     def _backward(self, loss: Tensor, is_last: bool) -> None:  # noqa: FBT001
@@ -408,14 +422,15 @@ class PostTrainingModule(AnsweringModule):
             NonFiniteError: If the weights give a loss that is not finite; then nothing is written.
         """
         self.require_finite_state()
-        shapes, snapshot = self._trained_shapes(), self.loaded_policy.snapshot
+        shapes = self._trained_shapes()
         facts: dict[str, Any] = {"base_model": self.base_model, "strategy": self.strategy.name, "trained": shapes}
         facts["optimization"] = self._optimization
         kept = set(shapes)
-        if snapshot is not None and snapshot.step is not None:
-            frozen = {id(parameter) for parameter, _ in snapshot.pairs(self.loaded_policy.model)}
-            kept |= {name for name, parameter in self.named_parameters() if id(parameter) in frozen}
-            facts["snapshot_step"] = snapshot.step
+        for fact, held in self.loaded_policy.frozen_sets.items():
+            if held.step is not None:
+                frozen = {id(parameter) for parameter, _ in held.pairs(self.loaded_policy.model)}
+                kept |= {name for name, parameter in self.named_parameters() if id(parameter) in frozen}
+                facts[fact] = held.step
         facts |= {"replaced_prompts": self.num_replaced} if self.num_replaced else {}
         if learnt := {name: state for name, one in self.objectives.items() if (state := one.state_dict())}:
             facts["objectives"] = learnt
@@ -444,14 +459,15 @@ class PostTrainingModule(AnsweringModule):
         self.num_replaced = facts.get("replaced_prompts", 0)
         for name, state in facts.get("objectives", {}).items():
             self.objectives[name].load_state_dict(state)
-        if self.loaded_policy.snapshot is not None:
-            if "reference_step" in facts:  # its weights have other names, and would be left out silently
-                msg = (
-                    "the checkpoint names the weights of its reference as an earlier version of remot did; go on from "
-                    "it with that version, or export it and begin a run with that as policy.source"
-                )
-                raise CheckpointError(msg)
-            self.loaded_policy.snapshot.step = facts.get("snapshot_step")
+        for fact, held in self.loaded_policy.frozen_sets.items():
+            held.step = facts.get(fact)
+        if self.loaded_policy.snapshot is not None and "reference_step" in facts:
+            # its weights have other names, and would be left out silently
+            msg = (
+                "the checkpoint names the weights of its reference as an earlier version of remot did; go on from "
+                "it with that version, or export it and begin a run with that as policy.source"
+            )
+            raise CheckpointError(msg)
 
     def _restore_optimization(self, checkpoint: dict[str, Any], restored: dict[str, str]) -> None:
         """Leave out of the checkpoint what another optimiser or schedule could not load."""

@@ -47,6 +47,20 @@ class ClipFrameSource(Protocol):
         """The frames of the clip that a prompt, found by its name, is about; None if there is no clip."""
 
 
+@runtime_checkable
+class GroupObserver(Protocol):
+    """A data module that chooses prompts by what their completions earned before."""
+
+    def observe_groups(self, differed: Sequence[bool]) -> None:
+        """For each prompt of the loader's batch, whether its completions had different rewards; all processes call."""
+
+
+def observe_groups(source: object, has_signal: Sequence[bool]) -> None:
+    """Tell a data module that wants to know which groups of a step had a difference."""
+    if has_signal and isinstance(source, GroupObserver):
+        source.observe_groups(has_signal)
+
+
 def clips_of(source: object) -> ClipSource:
     """From the name of a prompt to the frames of its clip; None for each if ``source`` knows no clips."""
     return source.clip_frames if isinstance(source, ClipFrameSource) else lambda _: None
@@ -112,6 +126,8 @@ class PreparedStep:
     prompt_ids: Sequence[str] = ()
     metrics: Mapping[str, float] = field(default_factory=dict)  # numbers to log
     samples: Sequence[ScoredCompletions] = ()  # completions to show; empty for objectives that sample none
+    #: For each prompt of the batch whether its completions had different rewards; empty for objectives without rewards.
+    has_signal: Sequence[bool] = ()
     late_metrics: Callable[[], Mapping[str, float]] = dict  # gives numbers to log that are known after the updates only
 
 
@@ -122,6 +138,11 @@ class Objective(ABC):
     @abstractmethod
     def needs_reference(self) -> bool:
         """True if the policy must keep a reference."""
+
+    @property
+    def average_rate(self) -> float:
+        """How far an average of the policy moves in a step; 0 if the policy need not keep one."""
+        return 0.0
 
     def check(self) -> None:  # noqa: B027 (most objectives need nothing)
         """Before anything is loaded: refuse to start if something outside of the trainer is missing."""

@@ -27,9 +27,11 @@ class PolicySettings:
     gradient_checkpointing: bool = False
     prefix_sharing: PrefixSharing = "auto"
 
-    def load(self, *, with_reference: bool, with_snapshot: bool, is_trained: bool = True) -> VLMPolicy:
-        """The policy; for the arguments see :class:`VLMPolicy`."""
-        return VLMPolicy(
+    def load(
+        self, *, with_reference: bool, with_snapshot: bool, with_average: bool = False, is_trained: bool = True
+    ) -> VLMPolicy:
+        """The policy; for the arguments see :class:`VLMPolicy` and :meth:`VLMPolicy.keep_average`."""
+        policy = VLMPolicy(
             self.source,
             self.adaptation,
             train_vision=self.train_vision,
@@ -39,3 +41,6 @@ class PolicySettings:
             with_snapshot=with_snapshot,
             is_trained=is_trained,
         )
+        if with_average:
+            policy.keep_average()
+        return policy

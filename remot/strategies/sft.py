@@ -16,6 +16,7 @@ from remot.losses import sft_loss
 from remot.models.inputs.conversations import joined_rows
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.policy import VLMPolicy
+from remot.models.tokenization import padded
 from remot.rollout.sampling import RolloutAddress
 from remot.rollout.turns import demonstrated
 from remot.seeding import numpy_generator
@@ -148,20 +149,17 @@ class SFTObjective(Objective):
         glue a tag's last symbol to the first letter.
         """
         tokenised = [policy.texts.tokens_of_response(response) for response in responses]
-        longest = max(len(ids) for ids, _ in tokenised)
-        token_ids = torch.full((len(responses), 1, longest), policy.pad_token_id)
-        on_answer, on_letters, on_response = torch.zeros(3, *token_ids.shape, dtype=torch.bool)
+        token_ids, on_response = padded([[ids] for ids, _ in tokenised], policy.pad_token_id, policy.device)
+        on_answer, on_letters = torch.zeros(2, *token_ids.shape, dtype=torch.bool)
         for row, (response, (ids, offsets)) in enumerate(zip(responses, tokenised, strict=True)):
-            token_ids[row, 0, : len(ids)] = torch.tensor(ids)
-            on_response[row, 0, : len(ids)] = True
             if ANSWER_OPEN not in response:  # a turn that asks, its end included
                 on_answer[row, 0, : len(ids)] = True
                 continue
             spans = answer_char_spans(response)
             on_answer[row, 0, : len(ids)] = _tokens_over(spans, offsets)
             on_letters[row, 0, : len(ids)] = _tokens_over([*spans, *letter_char_spans(response)], offsets)
-        mask = on_answer if self.loss_on == "answer" else on_response
-        return token_ids.to(policy.device), mask.to(policy.device), on_letters.to(policy.device)
+        mask = on_answer.to(policy.device) if self.loss_on == "answer" else on_response
+        return token_ids, mask, on_letters.to(policy.device)
 
 
 def _tokens_over(spans: Sequence[tuple[int, int]], offsets: Sequence[tuple[int, int]]) -> Tensor:

@@ -167,12 +167,15 @@ class LayoutBox:
         centre_metres: [3] in world axes, z up.
         size_metres: [3] full lengths along the box's own axes.
         axes: [3, 3] unit vectors of the box's own axes in its rows.
+        image_shares: [N] share of each frame's pixels that show it, 0 where none does; None if not annotated. All boxes
+            of a clip have them, or none has.
     """
 
     name: str
     centre_metres: FloatArray
     size_metres: FloatArray
     axes: FloatArray
+    image_shares: FloatArray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -233,6 +236,7 @@ class Clip:
             _require_shape(where, "camera_to_world", self.camera.camera_to_world, (n, 4, 4))
             _require_rigid(where, self.camera.camera_to_world)
         self._require_tracks(where, n)
+        self._require_shares(where, n)
         area = self.room_area_square_metres
         if area is not None and not 0 < area < float("inf"):
             msg = f"{where}: room_area_square_metres is {area}, give a positive number or leave it out"
@@ -258,6 +262,20 @@ class Clip:
         if self.agent is not None:
             _require_shape(where, "agent positions_metres", self.agent.positions_metres, (n, 2))
             _require_shape(where, "agent headings_degrees", self.agent.headings_degrees, (n,))
+
+    def _require_shares(self, where: str, n: int) -> None:
+        shares = [box.image_shares for box in self.layout]
+        if any(share is None for share in shares):
+            if not all(share is None for share in shares):
+                msg = f"{where}: layout: some boxes have image_shares and others have none, give all or none of them"
+                raise AnnotationError(msg)
+            return
+        for box, share in zip(self.layout, shares, strict=True):
+            assert share is not None
+            _require_shape(where, f"layout {box.name} image_shares", share, (n,))
+            if not ((share >= 0) & (share <= 1)).all():
+                msg = f"{where}: layout {box.name} image_shares must lie between 0 and 1"
+                raise AnnotationError(msg, reason="unit")
 
     @property
     def num_frames(self) -> int:

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, assert_never
@@ -12,6 +13,7 @@ from remot.files import cause_of
 from remot.terminal import console, write_err, write_out
 from remot.tracking.compare import RUN_BY_RUN, CompareTable, read_runs, table_of
 from remot.tracking.csv_files import write_csv
+from remot.tracking.dual_tuning import dual_rows
 from remot.tracking.folders import folders_of, read_folder
 from remot.tracking.groups import RunRow
 from remot.tracking.html_report import report_html
@@ -36,6 +38,7 @@ def compare_command(  # noqa: PLR0913 (one argument per option)
     runs: list[str] | None = None,
     baseline: int = 1,
     metrics: list[str] | None = None,
+    dual: list[int] | None = None,
 ) -> None:
     """Compare runs: one row a run, mean ± spread over seeds, tests on the same questions, learning curves and cost.
 
@@ -52,6 +55,8 @@ def compare_command(  # noqa: PLR0913 (one argument per option)
             evaluations, or one that holds several of them, as that of a sweep.
         baseline: Number of the group that the others are tested against.
         metrics: Scores to test, each with those below it, such as ``--metrics partial attribute``.
+        dual: Numbers of two groups, one trained with reasoning, one to answer at once: which attributes, or other
+            ``--metrics``, profit from reasoning.
 
     Raises:
         ConfigError: If there is nothing to compare, or a file cannot be written.
@@ -62,8 +67,26 @@ def compare_command(  # noqa: PLR0913 (one argument per option)
     found = chosen_runs(experiment, tracking_uri, runs or ())
     table = table_of(experiment or "", found, RUN_BY_RUN if runs else by or ())
     tests = significance(table, baseline, metrics or ())
+    if dual is not None:
+        tests = with_dual_tuning(tests, table, dual, metrics or ())
     show(table, tests, format)
     save(table, tests, png=None if png is None else Path(png), csv=csv, html=html)
+
+
+def with_dual_tuning(
+    tests: Significance, table: CompareTable, dual: Sequence[int], metrics: Sequence[str]
+) -> Significance:
+    """The tests, and gain and gap of two groups.
+
+    Raises:
+        ConfigError: If these are not two groups, or there is no such score.
+    """
+    if len(dual) != 2:
+        msg = f"--dual takes two groups, the one with reasoning and the one without, got {len(dual)}"
+        raise ConfigError(msg)
+    notes = dict.fromkeys(tests.notes)
+    rows = dual_rows(table, dual[0], dual[1], metrics, notes)
+    return replace(tests, dual=rows, notes=tuple(notes))
 
 
 def chosen_runs(experiment: str | None, tracking_uri: str, chosen: Sequence[str]) -> tuple[RunRow, ...]:

@@ -15,8 +15,10 @@ from remot.tracking.render import (
     CHANGES_TITLE,
     CONTRASTS_TITLE,
     DIFFERENCES_TITLE,
+    DUAL_TITLE,
     Cells,
     difference_cells,
+    dual_cells,
     group_cells,
     groups_title,
     run_cells,
@@ -57,7 +59,19 @@ _COST_NOTE = (
     "min: wall time with both evaluations; tokens: sampled in training; GiB: peak memory, of the GPU if there is one; "
     "–: not logged."
 )
-_TEXT_COLUMNS = ("run", "strategy", "base model", "state", "compared", "metric", "unit", "setting", "differs")
+_TEXT_COLUMNS = (
+    "run",
+    "strategy",
+    "base model",
+    "state",
+    "compared",
+    "metric",
+    "unit",
+    "setting",
+    "differs",
+    "kind",
+    "shown",
+)
 _LONG_COLUMNS = ("base model", "setting")
 
 
@@ -72,6 +86,7 @@ def report_html(table: CompareTable, tests: Significance) -> str:
         _section(DIFFERENCES_TITLE, _table(*difference_cells(table)) if difference_cells(table)[1] else ""),
         _section(CHANGES_TITLE, _tests(tests.changes)),
         _section(CONTRASTS_TITLE, _tests(tests.contrasts)),
+        _section(DUAL_TITLE, _table(*dual_cells(tests.dual)) if tests.dual else ""),
         "".join(f"<p class=soft>{printable_html(note)}</p>" for note in tests.notes),
         _section("learning curves", _curves(table)),
         _section("runs and what they cost", _table(*run_cells(table))),

@@ -13,11 +13,11 @@ from remot.strict_json import json_text
 from remot.terminal import printable
 from remot.tracking.compare import SHOWN_METRICS, CompareTable
 from remot.tracking.groups import GroupRow, RunRow, Spread, differing_values, short_names
-from remot.tracking.significance import NO_TESTS, MetricTest, Significance
+from remot.tracking.significance import NO_TESTS, DualRow, MetricTest, Significance
 
 Cells = list[str]
 _FOLDED_COLUMNS = ("run", "strategy", "base model", "setting")
-_TEXT_COLUMNS = (*_FOLDED_COLUMNS, "state", "compared", "metric", "unit")
+_TEXT_COLUMNS = (*_FOLDED_COLUMNS, "state", "compared", "metric", "unit", "kind")
 _NUM_FIRST_COLUMNS = 4  # of the groups, before the settings in which they differ
 _SPARED_COLUMNS = (
     *("GiB", "tokens", "base model", "min", "format", "steps", "logic", "cut off greedy", "overall"),
@@ -44,6 +44,8 @@ def to_json(table: CompareTable, tests: Significance = NO_TESTS) -> str:
         "contrasts": [_test_record(one) for one in tests.contrasts],
         "notes": list(tests.notes),
     }
+    if tests.dual:
+        record["dual_tuning"] = [_dual_record(one) for one in tests.dual]
     return json_text(record, indent=2, ensure_ascii=True)
 
 
@@ -65,6 +67,21 @@ def _test_record(one: MetricTest) -> dict[str, Any]:
         "mcnemar": None
         if exact is None
         else {"lost": exact.lost, "won": exact.won, "p": exact.p_value, "p_holm": one.corrected_mcnemar},
+    }
+
+
+def _dual_record(one: DualRow) -> dict[str, Any]:
+    parts = {"gain": one.gain, "gain_direct": one.gain_direct, "gap": one.gap}
+    numbers = {
+        name: {"mean": part.estimate.mean, "low": part.estimate.low, "high": part.estimate.high, "unit": part.unit}
+        for name, part in parts.items()
+    }
+    return {
+        "metric": one.metric,
+        "num_questions": one.gap.num_questions,
+        **numbers,
+        "kind": one.kind,
+        "shown": one.is_shown,
     }
 
 
@@ -201,6 +218,22 @@ def significance_cells(tests: Sequence[MetricTest]) -> tuple[Cells, list[Cells]]
     return header, rows
 
 
+def dual_cells(rows: Sequence[DualRow]) -> tuple[Cells, list[Cells]]:
+    """Header and one row of text per score."""
+    header = ["metric", "gain", "gain without reasoning", "gap", "kind", "shown", "unit", "questions"]
+    return header, [
+        [
+            _words(one.metric),
+            *(format_estimate(part.estimate, signed=True) for part in (one.gain, one.gain_direct, one.gap)),
+            one.kind,
+            "yes" if one.is_shown else "no",
+            one.gap.unit,
+            str(one.gap.num_questions),
+        ]
+        for one in rows
+    ]
+
+
 def p_text(p_value: float) -> str:
     """Two digits; a dash where there is none."""
     if p_value != p_value:
@@ -236,6 +269,7 @@ def _arrow(base: Mapping[str, _Score], final: Mapping[str, _Score], name: str, t
 
 CHANGES_TITLE = "base → trained: is the change more than chance? p-values by Holm over this table"
 CONTRASTS_TITLE = "groups: is the difference after training more than chance? p-values by Holm over this table"
+DUAL_TITLE = "reasoning: gain is trained - base, gap is with reasoning - without, after training"
 DIFFERENCES_TITLE = "configuration: what differs"
 
 
@@ -248,7 +282,8 @@ def sections_of(table: CompareTable, tests: Significance) -> list[tuple[str, tup
     if table.by and (differences := difference_cells(table))[1]:
         sections.append((DIFFERENCES_TITLE, differences))
     tested = {CHANGES_TITLE: tests.changes, CONTRASTS_TITLE: tests.contrasts}
-    return [*sections, *((title, significance_cells(rows)) for title, rows in tested.items() if rows)]
+    dual = [(DUAL_TITLE, dual_cells(tests.dual))] if tests.dual else []
+    return [*sections, *((title, significance_cells(rows)) for title, rows in tested.items() if rows), *dual]
 
 
 def groups_title(table: CompareTable) -> str:

@@ -47,6 +47,42 @@ class MetricTest:
 
 
 @dataclass(frozen=True)
+class DualRow:
+    """Gain and gap of one score (Dual Tuning, arXiv 2603.04415).
+
+    Args:
+        metric: Name of the score.
+        gain: Trained minus base, both with reasoning.
+        gain_direct: Trained minus base, both without.
+        gap: With reasoning minus without, after training.
+    """
+
+    metric: str
+    gain: Difference
+    gain_direct: Difference
+    gap: Difference
+
+    @property
+    def kind(self) -> str:
+        """``reason`` where gain and gap are above 0, as published; else ``answer at once`` or ``leave out``.
+
+        The paper names the last two kinds without a rule; here the gain without reasoning decides.
+        """
+        if self.gain.estimate.mean > 0 and self.gap.estimate.mean > 0:
+            return "reason"
+        return "answer at once" if self.gain_direct.estimate.mean > 0 else "leave out"
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether the intervals of all that decides the kind lie on the side of 0 that the means are on."""
+        gain, direct, gap = (one.estimate for one in (self.gain, self.gain_direct, self.gap))
+        if self.kind == "reason":
+            return gain.low > 0 and gap.low > 0
+        without = direct.low > 0 if self.kind == "answer at once" else direct.high <= 0
+        return without and (gain.high <= 0 or gap.high <= 0)
+
+
+@dataclass(frozen=True)
 class Significance:
     """All tests of a comparison.
 
@@ -54,18 +90,20 @@ class Significance:
         changes: Each group before and after training.
         contrasts: Each group against the baseline.
         notes: What was tested, and why some of it was not.
+        dual: Gain and gap of two groups, one with reasoning and one without, where they were asked for.
     """
 
     changes: tuple[MetricTest, ...] = ()
     contrasts: tuple[MetricTest, ...] = ()
     notes: tuple[str, ...] = ()
+    dual: tuple[DualRow, ...] = ()
 
 
 NO_TESTS = Significance()
 
 
 @dataclass(frozen=True)
-class _Side:
+class Side:
     """The same policy or setting, once for each run."""
 
     name: str
@@ -91,14 +129,14 @@ def significance(table: CompareTable, baseline: int = 1, metrics: Sequence[str] 
     tested = metrics_to_test(table, metrics)
     notes: dict[str, None] = {}
     changes = [
-        (_side(group, f"{number} base", "base"), _side(group, f"{number} trained", "final"))
+        (side_of(group, f"{number} base", "base"), side_of(group, f"{number} trained", "final"))
         for number, group in enumerate(groups, 1)
         if any("base" in run.answers for run in group.runs)
     ]
     others = [(number, group) for number, group in enumerate(groups, 1) if number != baseline]
     first = groups[baseline - 1] if others else None
     contrasts = [
-        (_side(first, str(baseline), "final"), _side(group, str(number), "final"))
+        (side_of(first, str(baseline), "final"), side_of(group, str(number), "final"))
         for number, group in others
         if first is not None
     ]
@@ -129,32 +167,39 @@ def metrics_to_test(table: CompareTable, asked: Sequence[str]) -> list[str]:
     return list(chosen)
 
 
-def _side(group: GroupRow, name: str, policy: str) -> _Side:
+def side_of(group: GroupRow, name: str, policy: str) -> Side:
+    """What ``base`` or ``final`` of each run of a group answered; nothing unless all of them kept it."""
     kept = [run for run in group.runs if policy in run.answers]
     complete = kept if len(kept) == group.num_runs else []
-    return _Side(name, [run.answers[policy] for run in complete], [run.seed for run in complete])
+    return Side(name, [run.answers[policy] for run in complete], [run.seed for run in complete])
 
 
 def _tests(
-    pairs: Sequence[tuple[_Side, _Side]], metrics: Sequence[str], notes: dict[str, None], *, same_runs: bool
+    pairs: Sequence[tuple[Side, Side]], metrics: Sequence[str], notes: dict[str, None], *, same_runs: bool
 ) -> tuple[MetricTest, ...]:
     """Tests of all pairs, corrected together; what keeps a pair from being tested goes into ``notes``."""
     found: list[tuple[str, str, str, Difference]] = []
     for first, second in pairs:
-        reason = _why_not(first, second)
-        if reason:
-            notes.setdefault(reason)
-            continue
-        compare = _comparison(first, second, notes, same_runs=same_runs)
-        answers = (*first.answers, *second.answers)
-        shared = [metric for metric in metrics if all(metric in one.metrics for one in answers)]
-        found += [(first.name, second.name, metric, compare(metric)) for metric in shared]
+        compared = differences(first, second, metrics, notes, same_runs=same_runs)
+        found += [(first.name, second.name, metric, difference) for metric, difference in compared.items()]
     corrected = holm([one.p_value for *_, one in found])
     mcnemars = holm([math.nan if one.mcnemar is None else one.mcnemar.p_value for *_, one in found])
     return tuple(MetricTest(*one, *ps) for one, *ps in zip(found, corrected, mcnemars, strict=True))
 
 
-def _why_not(first: _Side, second: _Side) -> str:
+def differences(
+    first: Side, second: Side, metrics: Sequence[str], notes: dict[str, None], *, same_runs: bool
+) -> dict[str, Difference]:
+    """Second minus first in each metric that all runs have; what keeps them from being compared goes into ``notes``."""
+    if reason := _why_not(first, second):
+        notes.setdefault(reason)
+        return {}
+    compare = _comparison(first, second, notes, same_runs=same_runs)
+    answers = (*first.answers, *second.answers)
+    return {metric: compare(metric) for metric in metrics if all(metric in one.metrics for one in answers)}
+
+
+def _why_not(first: Side, second: Side) -> str:
     """Why there are no p-values; "" if there is no reason."""
     between = f"{first.name} and {second.name}"
     if not (first.answers and second.answers):
@@ -166,7 +211,7 @@ def _why_not(first: _Side, second: _Side) -> str:
     return ""
 
 
-def _comparison(first: _Side, second: _Side, notes: dict[str, None], *, same_runs: bool) -> Callable[[str], Difference]:
+def _comparison(first: Side, second: Side, notes: dict[str, None], *, same_runs: bool) -> Callable[[str], Difference]:
     """How to compare two sides in a metric: by seeds where both have enough of them, else question by question."""
     keys = sorted(first.answers[0].scores)
     if min(len(set(first.seeds)), len(set(second.seeds))) >= MIN_SEEDS:
@@ -192,7 +237,7 @@ def _comparison(first: _Side, second: _Side, notes: dict[str, None], *, same_run
     return lambda metric: paired_difference(columns[0](metric), columns[1](metric), scenes)
 
 
-def _column(side: _Side, seeds: set[int | None], keys: Sequence[QuestionKey]) -> Callable[[str], np.ndarray]:
+def _column(side: Side, seeds: set[int | None], keys: Sequence[QuestionKey]) -> Callable[[str], np.ndarray]:
     """Mean of each question's score over the runs of the seeds that both sides have, of all runs if there are none."""
     chosen = [one for one, seed in zip(side.answers, side.seeds, strict=True) if not seeds or seed in seeds]
     return lambda metric: np.mean([one.column(metric, keys) for one in chosen], axis=0)

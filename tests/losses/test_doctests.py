@@ -6,7 +6,7 @@ import inspect
 
 import pytest
 
-MODULES = ["advantages", "aggregate", "functional", "importance", "kl", "sft", "surrogate"]
+MODULES = ["advantages", "aggregate", "credit", "distillation", "functional", "importance", "kl", "sft", "surrogate"]
 #: Checks, conversions and parts of the functions that have the examples.
 WITHOUT = {
     *("masked_batch", "policy_loss", "log_ratio", "zero_where_masked", "all_equal"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from remot.models.logprobs import token_logprobs
+from remot.models.logprobs import token_divergences, token_logprobs
 from tests.helpers import assert_close
 
 
@@ -91,3 +91,35 @@ def test_no_logits_are_kept_for_the_backward_pass(is_frozen, chunk_tokens):
 def test_nothing_to_score():
     _, _, head, _ = problem()
     assert token_logprobs(torch.zeros(0, 6), torch.zeros(0, dtype=torch.long), head).shape == (0,)
+
+
+def reverse_kl(logprobs, taught):
+    """Σ p (log p − log q) over the eight tokens that may be sampled."""
+    return (logprobs[:, :8].exp() * (logprobs - taught)[:, :8]).sum(-1)
+
+
+@pytest.mark.parametrize("is_frozen", [False, True])
+def test_divergences_equal_the_plain_formula_and_keep_no_logits(is_frozen):
+    """Values and gradients, of a teacher with a head of its own that is moved by neither."""
+    hidden, _, head, bias = problem(num_rows=40)
+    taught, _, other, _ = problem(num_rows=40, seed=1)
+    head.requires_grad_(not is_frozen)
+    inputs = (hidden,) if is_frozen else (hidden, head.weight)
+    weights, packed = torch.linspace(-1, 1, 40), []
+
+    def pack(tensor):
+        packed.append(weakref.ref(tensor))
+        return tensor
+
+    whole = [torch.log_softmax((one(states) + bias) / 0.7, -1) for one, states in ((head, hidden), (other, taught))]
+    wanted = reverse_kl(whole[0], whole[1].detach())
+    slopes = torch.autograd.grad((wanted * weights).sum(), inputs)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        found = token_divergences(
+            hidden, taught.detach(), head, other, reverse_kl, logit_bias=bias, temperature=0.7, chunk_tokens=10
+        )
+    assert (10, 9) not in [tuple(tensor.shape) for reference in packed if (tensor := reference()) is not None]
+    assert_close(found.detach(), wanted.detach(), rtol=1e-5, atol=1e-6)
+    for actual, slope in zip(torch.autograd.grad((found * weights).sum(), inputs), slopes, strict=True):
+        assert_close(actual, slope, rtol=1e-4, atol=1e-6)
+    assert other.weight.grad is None

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from remot.models import prepacked
+from remot.models import LoRA, ModelSource, VLMPolicy, prepacked
+from remot.models.sizes import model_sizes
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy
@@ -99,3 +100,11 @@ def test_completions_are_the_same(family, make, monkeypatch):
     assert again.token_ids.equal(plain.token_ids)
     assert (again.logprobs - plain.logprobs).abs().max() < 1e-5
     assert not [module for module in policy.core.modules() if is_held(module)]
+
+
+def test_what_the_copies_take_is_known_before_the_weights_are_there():
+    policy = VLMPolicy(source := ModelSource(), LoRA())
+    with policy.sampling():
+        held = [module for module in policy.core.modules() if is_held(module)]
+    sizes = model_sizes(source, LoRA())
+    assert sizes.prepacked_bytes == sum(layer.weight.nbytes for layer in held) > 2**20

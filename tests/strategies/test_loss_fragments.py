@@ -126,7 +126,7 @@ def test_dapo_is_complete():
 
 
 #: In the fast tier a loss of each kind: the others are prepared and differentiated in parts below.
-FAST = ("dapo", "gspo", "ema_grpo", "visd", "entropy")
+FAST = ("dapo", "distillation", "gspo", "ema_grpo", "visd", "entropy")
 
 
 @pytest.mark.parametrize(
@@ -152,6 +152,8 @@ def test_micro_batches_change_nothing(path):
     policy, batch = make_lora_policy(), make_batch(4)
     policy.logit_bias[policy.eos_token_ids[0]] = 4.0  # completions of different lengths
     objective = replace(small(objective_of(path)), mask_truncated=True)
+    if objective.average_rate:
+        policy.keep_average()
     address = replace(ADDRESS, prompt_source=DrawnAgain())
     updates = [update(objective.prepare(policy, batch, address, size), policy) for size in (4, 3, 1)]
     assert any(gradient.any() for gradient in updates[0][1].values())

@@ -134,6 +134,8 @@ def ready_module(strategy=None, adaptation=None, *, family="qwen3_vl", **setting
     module.policy = make_policy(
         family, module.policy_settings.adaptation, with_reference=needs_reference, **with_own_snapshot
     )
+    if any(module.objectives[phase].average_rate for phase in module.strategy.phases):
+        module.policy.keep_average()
     return module
 
 

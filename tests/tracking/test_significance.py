@@ -197,7 +197,7 @@ def test_two_evaluations_are_paired(tmp_path, capsys, monkeypatch):
     assert re.search(r"1 → 2\s+partial\s+\+0\.\d+ \[.*\]\s+<0\.001\s+0?\.?<?0\.00\d\s+yes", out)
 
 
-def test_what_two_evaluations_asked_and_how_is_told_apart(tmp_path, capsys):
+def test_two_evaluations_are_distinguished_by_what_they_asked_and_how(tmp_path, capsys):
     """Greedy and sampled answers of the same weights, the first 10 questions and all 24."""
     asked = {"greedy": ({"decoding": "greedy"}, 10), "sampled": ({"temperature": 1.0}, 24)}
     for name, (settings, count) in asked.items():

@@ -9,6 +9,8 @@ from remot.rollout.decoding.memory import PLANNED_SHARE, SCORED_ROWS, decode_byt
 
 #: Memory of GPUs in GB as sold, and the share of it that a process can have.
 GPUS_GB, USABLE_SHARE = (16, 24, 32, 40, 48, 80, 141, 192), 0.97
+#: The limit of completion tokens that is proposed.
+FEWER_TOKENS = 1024
 #: Bytes that an optimizer keeps of a trained number, by what its name begins or ends with; Adam's two otherwise.
 _OPTIMIZER_BYTES = {"SGD": 0, "8bit": 2, "Lion": 4, "Adafactor": 1}
 
@@ -28,6 +30,8 @@ class RunShape:
         optimizer_bytes: Kept by the optimizer of each trained number.
         copies_model: A frozen copy of the whole model is the reference.
         merges_adapters: Sampling adds adapters to copies of the weights.
+        prepacks_weights: Sampling copies weights to another layout.
+        micro_batch_tokens: Completion tokens of a backward pass at most; None for no limit.
     """
 
     num_columns: int
@@ -40,6 +44,16 @@ class RunShape:
     optimizer_bytes: int
     copies_model: bool
     merges_adapters: bool = False
+    prepacks_weights: bool = False
+    micro_batch_tokens: int | None = None
+
+    @property
+    def completions_together(self) -> int:
+        """Completions of a prompt in one backward pass."""
+        if self.micro_batch_tokens is None:
+            return self.num_completions
+        fitting = self.micro_batch_tokens // (self.max_new_tokens * self.micro_batch_prompts)
+        return min(self.num_completions, max(1, fitting))
 
 
 @dataclass(frozen=True)
@@ -88,14 +102,16 @@ def memory_demand(sizes: ModelSizes, shape: RunShape) -> MemoryDemand:
     number_bytes = sizes.trained_bytes / max(1, sizes.num_trained)  # 4 in float32, 2 in half precision
     kept = round(sizes.trained_bytes + sizes.num_trained * shape.optimizer_bytes * number_bytes / 4)
     tokens = (shape.num_columns, shape.num_completions, shape.max_new_tokens)
-    merged = sizes.adapted_bytes if shape.merges_adapters else 0
+    scored = (shape.num_columns, shape.completions_together, shape.max_new_tokens)
+    copied = sizes.adapted_bytes if shape.merges_adapters else 0
+    copied += sizes.prepacked_bytes if shape.prepacks_weights else 0
     return MemoryDemand(
         weights=sizes.weight_bytes,
         training=adapters + kept,
         reference=sizes.weight_bytes if shape.copies_model else 0,
-        rollout=decode_bytes(sizes.memory, *tokens) * shape.prompts_together + merged,
-        update=score_bytes(sizes.memory, *tokens) * shape.micro_batch_prompts + SCORED_ROWS * sizes.memory.logits_bytes,
-        evaluation=decode_bytes(sizes.memory, shape.num_columns, 1, shape.evaluated_tokens) + merged,
+        rollout=decode_bytes(sizes.memory, *tokens) * shape.prompts_together + copied,
+        update=score_bytes(sizes.memory, *scored) * shape.micro_batch_prompts + SCORED_ROWS * sizes.memory.logits_bytes,
+        evaluation=decode_bytes(sizes.memory, shape.num_columns, 1, shape.evaluated_tokens) + copied,
     )
 
 
@@ -111,6 +127,9 @@ def smaller_demands(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -
 def _changes(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -> Iterator[tuple[str, ModelSizes, RunShape]]:
     if shape.micro_batch_prompts > 1:
         yield "--model.micro_batch_prompts 1", sizes, replace(shape, micro_batch_prompts=1)
+    if shape.num_completions * shape.max_new_tokens > FEWER_TOKENS and shape.completions_together > 1:
+        fewer = replace(shape, micro_batch_prompts=1, micro_batch_tokens=FEWER_TOKENS)
+        yield f"--model.micro_batch_prompts 1 --model.grpo.micro_batch_tokens {FEWER_TOKENS}", sizes, fewer
     if not sizes.memory.recomputes:
         recomputing = replace(sizes, memory=replace(sizes.memory, recomputes=True))
         yield "--model.policy.gradient_checkpointing true", recomputing, shape

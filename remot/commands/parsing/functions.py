@@ -5,6 +5,7 @@ import itertools
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, get_args, get_origin
 
 from jsonargparse import ArgumentParser, Namespace
@@ -125,7 +126,7 @@ def _list_options(function: Callable[..., None]) -> dict[str, bool]:
     for name, annotation in option_types(function).items():
         kinds = [kind for kind in (annotation, *get_args(annotation)) if get_origin(kind) is list]
         if kinds and annotation is not ClassWords:
-            options[f"--{name}"] = get_args(kinds[0]) == (str,)
+            options[f"--{name}"] = get_args(kinds[0]) != (Path,)
     return options
 
 

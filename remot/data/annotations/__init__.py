@@ -23,6 +23,7 @@ from remot.data.annotations.objects.layout import LayoutReader
 from remot.data.annotations.objects.mot import MOTReader
 from remot.data.annotations.objects.mot_scenes import MOTSceneReader
 from remot.data.annotations.objects.otb import OTBReader
+from remot.data.annotations.objects.sims_v import SIMSVReader
 from remot.data.annotations.robots.agibot import AgiBotReader
 from remot.data.annotations.robots.aloha import AlohaReader
 from remot.data.annotations.robots.effector_poses import EffectorPosesReader
@@ -36,6 +37,6 @@ __all__ = [
     "GOT10kReader", "GameLogReader", "KITTIOdometryReader", "KITTISceneReader", "KITTITrackingReader",
     "LayoutReader", "LeRobotEffector", "LeRobotReader", "MOTReader", "MOTSceneReader", "NativeReader",
     "NerfstudioReader", "NuScenesReader", "OTBReader", "RLDSEffector", "RLDSReader", "RealEstate10KReader",
-    "ScanNetReader", "SequenceReader", "SevenScenesReader", "TUMReader", "cut", "write_annotation", "write_clip",
-    "write_masks",
+    "SIMSVReader", "ScanNetReader", "SequenceReader", "SevenScenesReader", "TUMReader", "cut", "write_annotation",
+    "write_clip", "write_masks",
 ]  # fmt: skip

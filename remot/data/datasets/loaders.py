@@ -1,6 +1,7 @@
 """Loaders of prompts by address."""
 
 import atexit
+import itertools
 import re
 import signal
 import threading
@@ -186,6 +187,8 @@ def _without_errors_of_workers() -> None:
 class RemainingBatches(Sampler[list[int]]):
     """The batches of a pass that are not done, so that workers can be started again within it.
 
+    Each is taken from ``batches`` when it is first asked for.
+
     Args:
         batches: Gives those of the next pass.
 
@@ -196,17 +199,24 @@ class RemainingBatches(Sampler[list[int]]):
     def __init__(self, batches: Iterable[list[int]]) -> None:
         self.batches = batches
         self.num_done = 0
-        self._of_pass: list[list[int]] = []
+        self._of_pass: list[list[int]] = []  # those that were asked for
+        self._source = iter(self.batches)
 
     def begin(self) -> None:
         """Begin another pass."""
-        self._of_pass, self.num_done = list(self.batches), 0
+        self._source, self._of_pass, self.num_done = iter(self.batches), [], 0
 
     def __len__(self) -> int:
         return len(self.batches)  # type: ignore[arg-type]
 
     def __iter__(self) -> Iterator[list[int]]:
-        return iter(self._of_pass[self.num_done :])
+        for place in itertools.count(self.num_done):
+            if place == len(self._of_pass):
+                following = next(self._source, None)
+                if following is None:
+                    return
+                self._of_pass.append(following)
+            yield self._of_pass[place]
 
 
 class _ByAddress(Dataset[Sample]):

@@ -20,12 +20,17 @@ from remot.data.tasks.shared.frames import FrameSampling
 from remot.data.tasks.tracks.appearing import BoxLocalisation, TimeInView, TrackCounting, TrackOrder, TrackSize
 from remot.data.tasks.tracks.moving import Displacement, MotionDirection
 from remot.data.tasks.tracks.relations import TrackDirection, TrackDistance, TrackNearest
+from remot.data.tasks.views.camera import CameraMovement
+from remot.data.tasks.views.correspondence import PointCorrespondence
+from remot.data.tasks.views.depth import DepthOrder
 from remot.structures import ImageEdit
 
 __all__ = [
     "AbsoluteDistance",
     "AppearanceOrder",
     "BoxLocalisation",
+    "CameraMovement",
+    "DepthOrder",
     "Detection",
     "Displacement",
     "EventCaption",
@@ -41,6 +46,7 @@ __all__ = [
     "ObjectMotion",
     "ObjectSize",
     "ObjectTracking",
+    "PointCorrespondence",
     "RelativeDirection",
     "RelativeDistance",
     "RoomSize",

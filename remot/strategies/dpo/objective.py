@@ -1,7 +1,7 @@
 """The preferred objective: of two responses to a prompt the better one becomes more likely."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from remot.errors import ConfigError
 from remot.losses.preference import dpo_loss
 from remot.models.policy import VLMPolicy
 from remot.strategies.dpo.pairs import OwnCompletions, PairSource, ResponsePairs
+from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.objective import (
     MicroBatchPrompts,
     Objective,
@@ -43,6 +44,10 @@ class DPOObjective(Objective):
             given = f"{self.beta} and {self.label_smoothing}"
             msg = f"dpo.beta is above 0 and dpo.label_smoothing from 0 to below 0.5, got {given}"
             raise ConfigError(msg)
+
+    def with_defaults(self, grpo: GRPOObjective) -> "DPOObjective":
+        """The same with what its pairs leave open as ``model.grpo`` has it."""
+        return replace(self, pairs=self.pairs.with_defaults(grpo))
 
     def prepare(
         self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, micro_batch_prompts: MicroBatchPrompts

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,13 +12,15 @@ from remot.answers import answer_char_span
 from remot.errors import ConfigError
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
-from remot.rewards import ReMoTReward, Reward
+from remot.models.tokenization import padded
+from remot.rewards import Reward
 from remot.rewards.base import require_applicable
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from remot.seeding import numpy_generator
 from remot.strategies.counterfactuals.base import Counterfactual, changed_batch
 from remot.strategies.counterfactuals.inputs import FrozenFrames
 from remot.strategies.grpo.groups import SampledGroups
+from remot.strategies.grpo.objective import GRPOObjective
 from remot.strategies.grpo.step import StepSettings, sample_groups, scored_samples
 from remot.strategies.objective import ScoredCompletions, StepAddress
 from remot.structures import PromptBatch, Question, Rollout
@@ -51,6 +54,10 @@ class PairSource(ABC):
     def __call__(self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress) -> ResponsePairs:
         """The pairs of P prompts."""
 
+    def with_defaults(self, grpo: GRPOObjective) -> Self:  # noqa: ARG002
+        """The same with what is left open as ``model.grpo`` has it."""
+        return self
+
 
 @dataclass(frozen=True)
 class WrongLetters(PairSource):
@@ -76,7 +83,7 @@ class WrongLetters(PairSource):
         # Prompts without a pair hold two end-of-turn tokens, which count nowhere.
         texts = [("", "") if pair is None else pair for pair in pairs]
         tokens = [[policy.texts.tokens_of_response(text)[0] for text in both] for both in texts]
-        token_ids, mask = _padded(tokens, policy.pad_token_id, policy.device)
+        token_ids, mask = padded(tokens, policy.pad_token_id, policy.device)
         with torch.no_grad():
             encoded = policy.encode(policy.process(batch))
         is_pair = torch.tensor([pair is not None for pair in pairs], device=policy.device)
@@ -103,59 +110,76 @@ class OwnCompletions(PairSource):
 
     Args:
         num_completions: Completions G sampled for each prompt.
-        max_new_tokens: Longest completion, end of turn included.
-        sampling: How they are drawn.
-        reward: What they are scored with; ReMoT's with its defaults if None.
+        max_new_tokens: Longest completion, end of turn included; that of ``model.grpo`` if None.
+        sampling: How they are drawn; as ``model.grpo`` does if None.
+        reward: What they are scored with; that of ``model.grpo`` if None.
         least_gap: Smallest difference of the two rewards; a prompt with less has no pair.
     """
 
     num_completions: int = 4
-    max_new_tokens: int = 64
-    sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    max_new_tokens: int | None = None
+    sampling: SamplingSettings | None = None
     reward: Reward | None = None
     least_gap: float = 1e-6
 
     def __post_init__(self) -> None:
-        if self.num_completions < 2 or self.max_new_tokens < 1 or not self.least_gap > 0:
+        if (
+            self.num_completions < 2
+            or (self.max_new_tokens is not None and self.max_new_tokens < 1)
+            or not self.least_gap > 0
+        ):
             msg = "OwnCompletions needs 2 or more completions, 1 or more new tokens and a least_gap above 0"
             raise ConfigError(msg)
 
     def __call__(self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress) -> ResponsePairs:
         """Sample, score, and take the two ends."""
-        groups, samples = self._groups(policy, batch, address, self.sampling, self.num_completions)
-        return self._pairs(policy, groups, groups, torch.ones(len(batch), dtype=torch.bool), samples)
+        groups, samples = self._groups(policy, batch, address, self.num_completions)
+        return self._pairs(policy, groups, groups, range(len(batch)), samples)
+
+    def with_defaults(self, grpo: GRPOObjective) -> Self:
+        """The same with what is left open as ``model.grpo`` has it."""
+        return replace(
+            self,
+            max_new_tokens=grpo.max_new_tokens if self.max_new_tokens is None else self.max_new_tokens,
+            sampling=grpo.sampling if self.sampling is None else self.sampling,
+            reward=grpo.scorer if self.reward is None else self.reward,
+        )
 
     def _groups(
-        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, sampling: SamplingSettings, count: int
+        self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress, count: int, *, greedy: bool = False
     ) -> tuple[SampledGroups, Sequence[ScoredCompletions]]:
         """``count`` completions of each prompt with their rewards, and the same to show."""
-        reward = self.reward if self.reward is not None else ReMoTReward()
-        settings = StepSettings(count, self.max_new_tokens, sampling, reward)
+        whole = self.with_defaults(GRPOObjective())
+        assert whole.max_new_tokens is not None
+        assert whole.sampling is not None
+        assert whole.reward is not None
+        settings = StepSettings(count, whole.max_new_tokens, GREEDY if greedy else whole.sampling, whole.reward)
         groups, scores = sample_groups(policy, batch, address, settings)
-        require_applicable(reward, groups.rewards)
+        require_applicable(whole.reward, groups.rewards)
         return groups, scored_samples(batch.questions, groups.rollout, scores)
 
     def _pairs(
         self,
         policy: VLMPolicy,
         better: SampledGroups,
-        worse: SampledGroups,
-        has_worse: Tensor,
+        worse: SampledGroups | None,
+        rows: Sequence[int],
         samples: Sequence[ScoredCompletions],
     ) -> ResponsePairs:
         """The best completion of each group of ``better`` against the worst of its group in ``worse``.
 
-        ``has_worse`` is [P] bool, True for the prompts that ``worse`` holds a group of, in the same order.
+        ``rows`` are the prompts that ``worse`` holds a group of, in its order; the others have no pair.
         """
         best = torch.where(better.rewards.isnan(), -torch.inf, better.rewards).max(-1)  # [P]
-        worst = torch.where(worse.rewards.isnan(), torch.inf, worse.rewards).min(-1)  # [W]
-        lowest = torch.full_like(best.values, torch.inf)
-        lowest[has_worse] = worst.values
-        tokens = [[group[row].tolist()] for group, row in zip(_tokens_of(better.rollout), best.indices, strict=True)]
-        others = iter(group[row].tolist() for group, row in zip(_tokens_of(worse.rollout), worst.indices, strict=True))
-        for both, has_one in zip(tokens, has_worse.tolist(), strict=True):
-            both.append(next(others) if has_one else [policy.pad_token_id])
-        token_ids, mask = _padded(tokens, policy.pad_token_id, policy.device)
+        lowest = torch.full_like(best.values, torch.inf)  # [P]
+        chosen = _tokens_of(better.rollout)
+        tokens = [[group[k].tolist(), [policy.pad_token_id]] for group, k in zip(chosen, best.indices, strict=True)]
+        if worse is not None:
+            worst = torch.where(worse.rewards.isnan(), torch.inf, worse.rewards).min(-1)  # [W]
+            lowest[list(rows)] = worst.values
+            for row, group, k in zip(rows, _tokens_of(worse.rollout), worst.indices, strict=True):
+                tokens[row][1] = group[k].tolist()
+        token_ids, mask = padded(tokens, policy.pad_token_id, policy.device)
         return ResponsePairs(
             encoded=better.encoded,
             token_ids=token_ids,
@@ -164,7 +188,7 @@ class OwnCompletions(PairSource):
             samples=samples,
             metrics={
                 "reward/total": float(better.rewards.nanmean()),
-                "rollout/seconds": better.seconds + (0.0 if worse is better else worse.seconds),
+                "rollout/seconds": sum({id(one): one.seconds for one in (better, worse) if one is not None}.values()),
             },
         )
 
@@ -188,34 +212,15 @@ class ChangedInputs(OwnCompletions):
     def __call__(self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress) -> ResponsePairs:
         """Sample for both inputs."""
         counterfactual = self.counterfactual if self.counterfactual is not None else FrozenFrames(greedy=False)
-        groups, samples = self._groups(policy, batch, address, self.sampling, self.num_completions)
+        groups, samples = self._groups(policy, batch, address, self.num_completions)
         rows, _, changed = changed_batch(batch, counterfactual, address)
-        has_worse = torch.zeros(len(batch), dtype=torch.bool)
-        has_worse[rows] = True
-        if not rows:
-            return replace(
-                self._pairs(policy, groups, groups, ~has_worse, samples), is_pair=has_worse.to(policy.device)
-            )
-        sampling = GREEDY if counterfactual.greedy else self.sampling
-        worse, _ = self._groups(policy, changed, address, sampling, counterfactual.num_completions)
-        return self._pairs(policy, groups, worse, has_worse, samples)
+        worse, count = None, counterfactual.num_completions
+        if rows:
+            worse, _ = self._groups(policy, changed, address, count, greedy=counterfactual.greedy)
+        return self._pairs(policy, groups, worse, rows, samples)
 
 
 def _tokens_of(rollout: Rollout) -> list[list[Tensor]]:
     """The tokens of each completion [its length], P lists of G."""
     groups = zip(rollout.token_ids, rollout.completion_mask, strict=True)
     return [[ids[mask] for ids, mask in zip(*group, strict=True)] for group in groups]
-
-
-def _padded(
-    responses: Sequence[Sequence[Sequence[int]]], pad_token_id: int, device: torch.device
-) -> tuple[Tensor, Tensor]:
-    """Token ids of two responses a prompt, as [P, 2, T] and with the mask of what is no padding."""
-    longest = max(len(ids) for both in responses for ids in both)
-    token_ids = torch.full((len(responses), 2, longest), pad_token_id)
-    mask = torch.zeros_like(token_ids, dtype=torch.bool)
-    for row, both in enumerate(responses):
-        for column, ids in enumerate(both):
-            token_ids[row, column, : len(ids)] = torch.tensor(ids)
-            mask[row, column, : len(ids)] = True
-    return token_ids.to(device), mask.to(device)

@@ -60,8 +60,8 @@ class GRPOObjective(Objective):
         counterfactuals: Changes the input and has the policy answer again, for rewards that compare the answers, such
             as :class:`remot.strategies.ShuffledFrames`. Nothing of it is trained on. None for rewards that do not.
         engine: The engine that samples, if not the policy itself.
-        teacher: Weighs the tokens of a completion by the policy with the right answer in its prompt; None weighs all
-            tokens of a completion alike.
+        teacher: Teaches the tokens of a completion by the policy with the right answer in its prompt: weighs them,
+            or pulls their distributions towards it; None weighs all tokens of a completion alike.
         turns: An environment that replies to completions, such as :class:`remot.environments.FrameRequests`, and its
             bounds; ``max_new_tokens`` is then that of a turn. None for completions of one turn.
         micro_batch_tokens: Completion tokens of a backward pass at most, for long completions: those of a prompt are
@@ -100,6 +100,10 @@ class GRPOObjective(Objective):
         require_seconds("grpo.reward_seconds", self.reward_seconds)
         if self.sampling.is_greedy:
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"
+            raise ConfigError(msg)
+        distils = self.teacher is not None and self.teacher.distillation is not None
+        if distils and self.entropy is not None:
+            msg = "grpo.entropy does not go with grpo.teacher.distillation, which moves entropies itself; leave one out"
             raise ConfigError(msg)
         if self.turns is not None:
             self._require_turns()
@@ -150,6 +154,11 @@ class GRPOObjective(Objective):
         """True unless beta is 0."""
         return self.criterion.needs_reference
 
+    @property
+    def average_rate(self) -> float:
+        """That of the teacher."""
+        return 0.0 if self.teacher is None else self.teacher.average or 0.0
+
     def check(self) -> None:
         """Refuse to start without the engine.
 
@@ -179,6 +188,8 @@ class GRPOObjective(Objective):
         """Sample, score and compare; see :func:`remot.strategies.grpo.step.prepare_step`."""
         if self.turns is not None:
             require_whole_weights(policy, "grpo.turns")
+        if self.teacher is not None and self.teacher.distillation is not None:
+            require_whole_weights(policy, "grpo.teacher.distillation")
         settings = StepSettings(
             num_completions=self.num_completions,
             max_new_tokens=self.max_new_tokens,

@@ -36,7 +36,7 @@ from remot.losses import (
 )
 from remot.losses.advantages import all_equal
 from remot.losses.aggregate import token_count
-from remot.losses.credit import teacher_credit
+from remot.losses.distillation import distillation_loss
 from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
@@ -47,7 +47,7 @@ from remot.strategies.counterfactuals.base import Counterfactual, questions_with
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
-from remot.strategies.grpo.teacher import PrivilegedTeacher
+from remot.strategies.grpo.teacher import PrivilegedTeacher, TaughtRollout
 from remot.strategies.grpo.turns import ScoredTurns, ScoreTurn
 from remot.strategies.objective import (
     MicroBatchPrompts,
@@ -78,7 +78,7 @@ class StepSettings:
     entropy: Entropy | None = None  # what it is used for; None computes none
     dynamic_sampling: DynamicSampling | None = None  # what happens to groups without a difference; None trains on them
     mask_truncated: bool = False  # do not train on completions that were cut off
-    teacher: PrivilegedTeacher | None = None  # weighs tokens; None weighs those of a completion alike
+    teacher: PrivilegedTeacher | None = None  # teaches tokens; None weighs those of a completion alike
     num_updates: int = 1  # optimizer updates made from one rollout
     #: Completion tokens of one backward pass at most, unless a single completion has more; None for no limit.
     micro_batch_tokens: int | None = None
@@ -112,9 +112,7 @@ def prepare_step(
     num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
     shape = (num_prompts, num_columns, num_completions, num_tokens)
     size = planned_micro_batch(policy, micro_batch_prompts, shape)
-    losses = GroupLosses(settings, policy, selection, compared.advantages, size)
-    if settings.teacher is not None and (strength := settings.teacher.strength_at(address.step)) > 0:
-        losses.take_teacher(settings.teacher, strength)
+    losses = GroupLosses(settings, policy, selection, compared.advantages, size, address.step)
     return PreparedStep(
         num_updates=settings.num_updates,
         micro_losses=losses,
@@ -123,6 +121,7 @@ def prepare_step(
         num_micro_losses=lambda size: len(losses.parts(size)),
         metrics=step_metrics(settings, first, scores, selection),
         samples=scored_samples(batch.questions, first.rollout, scores),
+        has_signal=(~all_equal(first.rewards)).tolist(),
         late_metrics=losses.mismatch.metrics,
     )
 
@@ -228,6 +227,7 @@ class GroupLosses:
         selection: P groups; those that are not kept count in no denominator.
         advantages: [K, G] of the K groups that are kept.
         micro_batch_prompts: Prompts of one forward and backward pass, unless a call gives another number.
+        step: Optimizer step.
     """
 
     def __init__(
@@ -237,6 +237,7 @@ class GroupLosses:
         selection: Selection,
         advantages: Tensor,
         micro_batch_prompts: int,
+        step: int = 0,
     ) -> None:
         is_kept, rollout = selection.is_kept, selection.groups.rollout
         self.settings = settings
@@ -263,22 +264,19 @@ class GroupLosses:
         self.reference: dict[tuple[int, int], Tensor] = {}
         self.before: dict[tuple[int, int], Tensor] = {}
         self.mismatch = LogprobMismatch(rollout)
-        self.batch = selection.groups.batch
-        self.credit_of: Callable[[slice, Tensor], Tensor] | None = None
         self.conversations = selection.groups.conversations
-
-    def take_teacher(self, teacher: PrivilegedTeacher, strength: float) -> None:
-        """Score the completions by a teacher, and weigh their tokens by it."""
-        rows = micro_slices(len(self.encoded), self.micro_batch_prompts)
-        temperature = self.settings.sampling.temperature
-        known = teacher.logprobs(self.policy, self.batch, self.rollout.token_ids, temperature, rows)  # [P, G, T]
-
-        def credit_of(rows: slice, before: Tensor) -> Tensor:
-            mask = self.mask[rows] & ~known[rows].isnan()
-            options = {"strength": strength, "clip": teacher.clip}
-            return teacher_credit(self.advantages[rows], known[rows], before, mask, **options)
-
-        self.credit_of = credit_of
+        self.taught: TaughtRollout | None = None
+        if (teacher := settings.teacher) is not None and teacher.is_needed(step):
+            self.taught = TaughtRollout(
+                teacher=teacher,
+                policy=policy,
+                batch=selection.groups.batch,
+                token_ids=rollout.token_ids,
+                wanted=self.scored & mask,
+                step=step,
+                temperature=settings.sampling.temperature,
+                slices=list(micro_slices(len(self.encoded), micro_batch_prompts)),
+            )
 
     def parts(self, micro_batch_prompts: int) -> list[Part]:
         """The micro-batches, at least one.
@@ -313,9 +311,11 @@ class GroupLosses:
         """
         if is_distributed():
             return self.rollout.completion_mask
+        teacher = self.settings.teacher
         is_plain = (
             self.settings.correction is None
             and self.settings.entropy is None
+            and (teacher is None or teacher.distillation is None)
             and not self.settings.criterion.needs_reference
         )
         if is_plain and self.settings.criterion.is_zero_without_advantage:
@@ -333,7 +333,7 @@ class GroupLosses:
         trained = self.policy.train_vision
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
         mask = part.of(self.mask)  # [p, G, T]
-        logprobs, entropies = self._with_entropies(encoded, part)  # [p, G, T] each, with gradient
+        logprobs, entropies, gaps = self._with_extras(encoded, part)  # [p, G, T] each, with gradient
         self.mismatch.update(rows, part.completions.start, logprobs.detach(), part.of(self.scored))
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
@@ -341,8 +341,8 @@ class GroupLosses:
         correction = self.settings.correction
         importance = None if correction is None else correction(before, self.rollout.logprobs[rows], mask)
         weights = None if importance is None else importance.weights
-        if self.credit_of is not None:
-            credit = self.credit_of(rows, before)  # [p, G, T]
+        credit = None if self.taught is None else self.taught.credit(rows, self.advantages[rows], before)  # [p, G, T]
+        if credit is not None:
             weights = credit if weights is None else weights * credit
         output = self.settings.criterion(
             logprobs,
@@ -355,6 +355,8 @@ class GroupLosses:
         )
         if entropies is not None:
             output = self._with_bonus(output, entropies, mask)
+        if gaps is not None:
+            output = self._with_distillation(output, gaps, part)
         if importance is None:
             return output
         values = {
@@ -371,17 +373,21 @@ class GroupLosses:
         score = partial(self.policy.completion_logprobs, temperature=temperature, use_reference=use_reference)
         return self._scored_by(score, encoded, part.rows, part.of(self.scored), use_reference=use_reference)
 
-    def _with_entropies(self, encoded: EncodedPrompts, part: Part) -> tuple[Tensor, Tensor | None]:
-        """[p, G, T] log-probabilities of the policy, and its entropies if they are used."""
+    def _with_extras(self, encoded: EncodedPrompts, part: Part) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """[p, G, T] log-probabilities of the policy, and its entropies and divergences from the teacher if used."""
+        scored = part.of(self.scored)
+        if self.taught is not None and self.taught.teacher.distillation is not None and bool(scored.any()):
+            logprobs, gaps = self.taught.divergences(encoded, part.rows, scored)
+            return logprobs, None, gaps
         if self.settings.entropy is None:
-            return self._logprobs(encoded, part), None
+            return self._logprobs(encoded, part), None, None
         temperature = self.settings.sampling.temperature
 
         def score(*turn: Any) -> Tensor:  # noqa: ANN401
             return torch.stack(self.policy.scored_with_entropies(*turn, temperature=temperature))
 
         logprobs, entropies = self._scored_by(score, encoded, part.rows, part.of(self.rollout.completion_mask))
-        return logprobs, entropies
+        return logprobs, entropies, None
 
     def _scored_by(
         self, score: ScoreTurn, encoded: EncodedPrompts, rows: slice, wanted: Tensor, *, use_reference: bool = False
@@ -407,6 +413,15 @@ class GroupLosses:
             return replace(output, metrics=metrics)
         added = entropy_bonus(entropies, mask, bonus, self.settings.criterion.aggregation, self.normalizer)
         return replace(output, loss=output.loss + added, metrics=metrics)
+
+    def _with_distillation(self, output: LossOutput, gaps: Tensor, part: Part) -> LossOutput:
+        """The loss with the divergence from the teacher, and its mean as a metric."""
+        assert self.taught is not None
+        assert self.taught.teacher.distillation is not None
+        known, weight = part.of(self.taught.known), self.taught.teacher.distillation.weight
+        added = distillation_loss(gaps, known, weight, self.settings.criterion.aggregation, self.normalizer)
+        mean = float(masked_mean(gaps.detach(), known, self.num_tokens))
+        return replace(output, loss=output.loss + added, metrics={**output.metrics, "divergence": mean})
 
     def _reference(self, part: Part, encoded: EncodedPrompts) -> Tensor | None:
         """[p, G, T] log-probabilities of the reference; None if the loss needs none."""

@@ -34,6 +34,7 @@ SIZES = ModelSizes(
     quantised_bytes=3_482_428_416,
     trained_bytes=528_482_304,
     adapted_bytes=7_266_631_680,
+    prepacked_bytes=0,
     max_positions=262_144,
     visual_side=32,
     pixels=(65_536, 16_777_216),
@@ -73,6 +74,20 @@ def test_sampling_on_a_cpu_holds_the_adapted_weights_twice():
     plain, merged = (memory_demand(SIZES, replace(SHAPE, merges_adapters=one)) for one in (False, True))
     assert merged.rollout - plain.rollout == merged.evaluation - plain.evaluation == 7_266_631_680
     assert merged.update == plain.update
+
+
+def test_sampling_on_a_cpu_copies_small_weights_to_another_layout():
+    sizes = replace(SIZES, prepacked_bytes=10**9)
+    plain, packed = (memory_demand(sizes, replace(SHAPE, prepacks_weights=one)) for one in (False, True))
+    assert packed.rollout - plain.rollout == packed.evaluation - plain.evaluation == 10**9
+
+
+@pytest.mark.parametrize(("limit", "together"), [(None, 8), (512, 1), (1024, 1), (4096, 4), (100_000, 8)])
+def test_a_limit_of_tokens_divides_completions(limit, together):
+    """Two prompts with 512 tokens a completion: 1,024 tokens for one of each."""
+    shape = replace(SHAPE, num_completions=8, max_new_tokens=512, micro_batch_prompts=2, micro_batch_tokens=limit)
+    fewer = replace(shape, num_completions=together, micro_batch_tokens=None)
+    assert memory_demand(SIZES, shape).update == memory_demand(SIZES, fewer).update
 
 
 def test_full_weights_with_adam_and_a_copy():

@@ -15,6 +15,7 @@ READERS = {
     "mot_scenes": annotations.MOTSceneReader,
     "kitti_scenes": annotations.KITTISceneReader,
     "layout": annotations.LayoutReader,
+    "sims_v": annotations.SIMSVReader,
     "charades_sta": annotations.CharadesSTAReader,
 }
 every_source = pytest.mark.parametrize("name", READERS)

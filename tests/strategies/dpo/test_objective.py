@@ -8,7 +8,17 @@ import torch
 
 from remot.answers import answer_char_span
 from remot.errors import ConfigError
-from remot.strategies import ChangedInputs, DPOObjective, OwnCompletions, ShuffledFrames, WrongLetters
+from remot.rollout.sampling import SamplingSettings
+from remot.strategies import (
+    ChangedInputs,
+    DPOObjective,
+    FrozenFrames,
+    GRPOObjective,
+    OwnCompletions,
+    PostTrainingModule,
+    ShuffledFrames,
+    WrongLetters,
+)
 from remot.strategies.objective import StepAddress
 from remot.structures import Question
 from tests.helpers import assert_close, make_question
@@ -119,6 +129,33 @@ def test_pairs_follow_the_address(source):
 # -- the step ------------------------------------------------------------------------------------------------------
 
 
+class Unchangeable(FrozenFrames):
+    """Changes no prompt."""
+
+    def change(self, shown, generator):  # noqa: ARG002
+        return None
+
+
+def test_where_no_frames_can_be_changed_there_is_no_pair():
+    """Nor a second rollout; the completions are still shown."""
+    policy, batch = make_policy(), make_batch(2)
+    pairs = replace(SOURCES["changed"], counterfactual=Unchangeable())(policy, batch, ADDRESS)
+    assert not pairs.is_pair.any()
+    assert pairs.token_ids[:, 1].eq(policy.pad_token_id).all()
+    assert pairs.mask[:, 1].sum(-1).tolist() == [1, 1]
+    assert len(pairs.samples) == 2
+
+
+def test_completions_are_drawn_and_scored_as_those_of_grpo():
+    """Unless the pairs say otherwise."""
+    grpo = GRPOObjective(max_new_tokens=9, sampling=SamplingSettings(temperature=0.7), reward=FirstLetterReward())
+    module = PostTrainingModule(grpo=grpo, dpo=DPOObjective(OwnCompletions(max_new_tokens=3)))
+    pairs = module.objectives["DPO"].pairs
+    assert (pairs.max_new_tokens, pairs.sampling.temperature, pairs.reward) == (3, 0.7, grpo.reward)
+    assert PostTrainingModule(grpo=grpo).objectives["DPO"].pairs.max_new_tokens == 9
+    assert PostTrainingModule(dpo=DPOObjective(WrongLetters(2))).objectives["DPO"].pairs == WrongLetters(2)
+
+
 @every_source
 @pytest.mark.parametrize("train_vision", [False, True])
 def test_micro_batches_change_nothing(source, train_vision):
@@ -160,6 +197,7 @@ def test_pairs_of_one_batch_are_counted():
         lambda: WrongLetters(0),
         lambda: OwnCompletions(num_completions=1),
         lambda: OwnCompletions(least_gap=0.0),
+        lambda: OwnCompletions(max_new_tokens=0),
     ],
 )
 def test_settings_that_cannot_work(build):

@@ -9,13 +9,23 @@ from typing import TypeVar
 import numpy as np
 
 from remot.errors import AnnotationError
-from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, FloatArray, Media, ObjectTrack
+from remot.structures import (
+    AgentTrack,
+    CameraTrack,
+    Clip,
+    EffectorTrack,
+    Event,
+    FloatArray,
+    LayoutBox,
+    Media,
+    ObjectTrack,
+)
 
-TrackT = TypeVar("TrackT", CameraTrack, EffectorTrack, ObjectTrack, AgentTrack)
+TrackT = TypeVar("TrackT", CameraTrack, EffectorTrack, ObjectTrack, AgentTrack, LayoutBox)
 #: What tracks hold for each frame.
 PER_FRAME = frozenset(
     {"camera_to_world", "positions", "opening", "visible", "boxes_xyxy", "depths_metres", "centres_metres"}
-    | {"masks", "hidden", "positions_metres", "headings_degrees"}
+    | {"masks", "hidden", "positions_metres", "headings_degrees", "image_shares"}
 )
 
 
@@ -57,6 +67,7 @@ def cut(clip: Clip, part: int, parts: int) -> Clip:
         objects={name: _part(clip, track, chosen) for name, track in clip.objects.items()},
         agent=None if clip.agent is None else _part(clip, clip.agent, chosen),
         events=_events(clip.events, times),
+        layout=tuple(_part(clip, box, chosen) for box in clip.layout),
     )
 
 

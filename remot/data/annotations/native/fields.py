@@ -132,14 +132,16 @@ def event_from(where: str, value: object) -> Event:
 def layout_box_from(where: str, value: object) -> LayoutBox:
     """A box of the scene; without ``axes`` its sides are parallel to the world's."""
     content = require_object(where, value)
-    check_keys(where, content, ("name", "centre_metres", "size_metres"), ("axes",))
+    check_keys(where, content, ("name", "centre_metres", "size_metres"), ("axes", "image_shares"))
     size = require_numbers(f"{where}: size_metres", content["size_metres"], shape=(3,))
     axes = require_numbers(f"{where}: axes", content.get("axes", np.eye(3).tolist()), shape=(3, 3))
     if (size < 0).any() or np.abs(axes @ axes.T - np.eye(3)).max() > AXES_TOLERANCE:
         msg = f"{where}: size_metres must not be negative and the rows of axes must be unit vectors at right angles"
         raise AnnotationError(msg)
     centre = require_numbers(f"{where}: centre_metres", content["centre_metres"], shape=(3,))
-    return LayoutBox(require_text(where, content, "name"), centre, size, axes)
+    shares = content.get("image_shares")
+    shown = None if shares is None else require_numbers(f"{where}: image_shares", shares)
+    return LayoutBox(require_text(where, content, "name"), centre, size, axes, shown)
 
 
 def paths_from(where: str, file: Path, root: Path, names: list[Any]) -> tuple[Path, ...]:

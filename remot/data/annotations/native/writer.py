@@ -131,6 +131,7 @@ def _tracks_content(clip: Clip, folder: Path) -> dict[str, Any]:
                 "size_metres": _rounded(box.size_metres, 4),
                 "axes": _rounded(box.axes, 6),
             }
+            | ({} if box.image_shares is None else {"image_shares": _rounded(box.image_shares, 6)})
             for box in clip.layout
         ]
     if clip.room_area_square_metres is not None:

@@ -88,7 +88,7 @@ def _from_vsi_bench(where: str, value: object) -> dict[str, Any]:
     for name, listed in require_object(f"{where}: object_bbox", content["object_bbox"]).items():
         for number, box in enumerate(require_list(f"{where}: {name}", listed), start=1):
             keys = ("centroid", "axesLengths", "normalizedAxes")
-            boxes.append(_box(f"{where}: {name} {number}", name, box, keys, ("min", "max")))
+            boxes.append(layout_box(f"{where}: {name} {number}", name, box, keys, ("min", "max")))
     counted = require_object(f"{where}: object_counts", content.get("object_counts", {}))
     boxed = Counter(box.name for box in boxes)
     return {
@@ -111,7 +111,7 @@ def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, dict[str
         box = {"axes": np.eye(3).tolist(), **require_object(place, value)}
         check_keys(place, box, ("name", "centre_metres", "size_metres", "axes"))
         name = require_text(place, box, "name")
-        boxes.append(_box(place, name, box, ("centre_metres", "size_metres", "axes"), ("name",)))
+        boxes.append(layout_box(place, name, box, ("centre_metres", "size_metres", "axes"), ("name",)))
     return require_text(where, content, "scene"), {
         "domain": require_text(where, content, "domain"),
         "layout": tuple(boxes),
@@ -120,7 +120,14 @@ def _from_own_format(where: str, content: dict[str, Any]) -> tuple[str, dict[str
     }
 
 
-def _box(where: str, name: str, value: object, keys: tuple[str, str, str], others: tuple[str, ...]) -> LayoutBox:
+def layout_box(
+    where: str, name: str, value: object, keys: tuple[str, str, str], others: tuple[str, ...] = ()
+) -> LayoutBox:
+    """A box from its centre, full lengths and axes in rows, whose keys are ``keys``; ``others`` are not read.
+
+    Raises:
+        AnnotationError: Naming the key that is no such thing.
+    """
     content = require_object(where, value)
     check_keys(where, content, keys, others)
     centre, size, axes = (

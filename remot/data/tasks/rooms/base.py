@@ -7,7 +7,7 @@ import numpy as np
 from remot.data.experts.visibility import MIN_SIZE_PIXELS, require_size
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, cognitive_map, map_text
-from remot.data.tasks.rooms.scene import Scene, kind_counts
+from remot.data.tasks.rooms.scene import MIN_SHARE, Scene, kind_counts
 from remot.data.tasks.shared.candidates import Candidate, SceneTask
 from remot.errors import ConfigError
 from remot.structures import Clip, Point, Reference
@@ -32,6 +32,8 @@ class RoomTask(SceneTask[Scene, Candidate]):
         min_seen: Share of a thing's surface that makes it clearly seen, at most about two thirds is possible.
         min_pixels: Where the camera is known, side of a square with the area of the rectangle around a thing from which
             it is clearly seen.
+        min_share: Where the data set states which share of an image's pixels show a thing (``image_shares``), the share
+            from which it is clearly seen; ``min_seen`` and ``min_pixels`` do not apply then.
         shared: ``frames`` and ``wordings``.
     """
 
@@ -45,16 +47,18 @@ class RoomTask(SceneTask[Scene, Candidate]):
         map_axes: MapAxes = "first_view",
         min_seen: float = 0.2,
         min_pixels: float = MIN_SIZE_PIXELS,
+        min_share: float = MIN_SHARE,
         **shared: Any,
     ) -> None:
         require_size(type(self).__name__, min_pixels)
-        if map_axes not in {"first_view", "world", "none"} or not 0 < min_seen < 1:
-            msg = f"{type(self).__name__}: map_axes is {map_axes!r} and min_seen {min_seen}; choose first_view, world "
-            raise ConfigError(msg + "or none, and a share between 0 and 1")
+        if map_axes not in {"first_view", "world", "none"} or not (0 < min_seen < 1 and 0 < min_share < 1):
+            msg = f"{type(self).__name__}: map_axes is {map_axes!r}, min_seen {min_seen} and min_share {min_share}; "
+            raise ConfigError(msg + "choose first_view, world or none, and shares between 0 and 1")
         super().__init__(**shared)
         self.map_axes: MapAxes = map_axes
         self.min_seen = min_seen
         self.min_pixels = min_pixels
+        self.min_share = min_share
 
     def serves(self, clip: Clip) -> bool:
         """Whether the layout holds enough things; whether the frames show them, a plan finds out."""
@@ -62,7 +66,7 @@ class RoomTask(SceneTask[Scene, Candidate]):
 
     def scene(self, clip: Clip, generator: np.random.Generator | None = None) -> Scene:  # noqa: ARG002
         """The layout and what the shown frames show of it."""
-        return Scene(clip, self.frames.frames_of(clip), self.min_seen, self.min_pixels)
+        return Scene(clip, self.frames.frames_of(clip), self.min_seen, self.min_pixels, self.min_share)
 
     def plan_of(self, scene: Scene, chosen: Candidate, generator: np.random.Generator) -> TaskPlan:
         """Times, question, and the line that asks for a map."""

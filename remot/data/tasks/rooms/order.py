@@ -26,7 +26,7 @@ class AppearanceOrder(RoomTask):
     """
 
     name = "appearance_order"
-    needs: ClassVar[str] = "a 3D layout with a camera path and intrinsics"
+    needs: ClassVar[str] = "a 3D layout with a camera path and intrinsics, or with image_shares"
 
     def __init__(self, num_kinds: int = 4, num_options: int = 4, **shared: Any) -> None:
         super().__init__(**shared)
@@ -38,7 +38,8 @@ class AppearanceOrder(RoomTask):
 
     def serves(self, clip: Clip) -> bool:
         """Whether the annotations determine what the camera sees."""
-        return super().serves(clip) and clip.camera is not None and clip.camera.intrinsics is not None
+        has_camera = clip.camera is not None and clip.camera.intrinsics is not None
+        return super().serves(clip) and (has_camera or clip.layout[0].image_shares is not None)
 
     def candidates(self, scene: Scene, generator: np.random.Generator) -> Iterator[Candidate | Refusal]:
         """Drawn sets of kinds whose order is clear."""

@@ -13,6 +13,8 @@ from remot.structures import Clip, FloatArray, LayoutBox
 
 #: A camera that looks more steeply than this has no direction on the ground.
 _MIN_LEVEL = 0.2
+#: Share of an image's pixels from which a thing is clearly seen, where that is annotated; SIMS-V's (arXiv 2511.04668).
+MIN_SHARE = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +25,7 @@ class Scene:
     frames: tuple[int, ...]
     min_seen: float
     min_pixels: float = 0.0
+    min_share: float = MIN_SHARE
 
     @cached_property
     def layout(self) -> tuple[LayoutBox, ...]:
@@ -31,7 +34,10 @@ class Scene:
 
     @cached_property
     def visibilities(self) -> tuple[Visibility, ...] | None:
-        """For each box how much of it the frames show; None if the camera is not known."""
+        """For each box how much of it the frames show, annotated or by projection; None if the camera is not known."""
+        annotated = [box.image_shares[list(self.frames)] for box in self.layout if box.image_shares is not None]
+        if annotated:
+            return tuple(Visibility((share >= self.min_share).astype(float), share > 0) for share in annotated)
         camera = self.clip.camera
         if camera is None or camera.intrinsics is None:
             return None

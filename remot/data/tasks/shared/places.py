@@ -61,9 +61,10 @@ def not_hidden(clip: Clip, name: str) -> np.ndarray:
     return np.ones(clip.num_frames, dtype=np.bool_) if hidden is None else ~hidden
 
 
-def shares_its_box(clip: Clip, name: str, frame: int) -> bool:
-    """Whether another object of the same kind overlaps it (IoU) by more than :data:`MAX_SHARED`."""
-    alike = [other for other in clip.objects if other != name and kind_of(other) == kind_of(name)]
+def shares_its_box(clip: Clip, name: str, frame: int, by_kind: bool = True) -> bool:  # noqa: FBT001, FBT002
+    """Whether another object, of the same kind if ``by_kind``, overlaps it (IoU) by more than :data:`MAX_SHARED`."""
+    others = (other for other in clip.objects if other != name)
+    alike = [other for other in others if not by_kind or kind_of(other) == kind_of(name)]
     if not alike:
         return False
     boxes = np.stack([clip.objects[one].boxes_xyxy[frame] for one in (name, *alike)])

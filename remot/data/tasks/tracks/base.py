@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 import numpy as np
 
@@ -10,8 +10,9 @@ from remot.data.experts.visibility import MIN_SIZE_PIXELS
 from remot.data.tasks.base import TaskPlan
 from remot.data.tasks.geometry.maps import MAX_NAME_CHARS, graph_text, rounded_nodes
 from remot.data.tasks.shared.candidates import Candidate, Refusal, SceneTask
+from remot.data.tasks.shared.marks import COLOURS, BoxMark, Mark, Marks, OutlineMark
 from remot.data.tasks.shared.places import box_in_words, ground_place, image_size, share_box, shares_its_box
-from remot.data.tasks.tracks.scene import TrackScene, is_numbered, renumbered
+from remot.data.tasks.tracks.scene import Refer, TrackScene, renumbered
 from remot.errors import ConfigError
 from remot.structures import Box, Clip, Interval, Point, Reference
 
@@ -52,6 +53,11 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
         num_graphs: Graphs that are asked for, 0 for none.
         max_nodes: Most nodes of a graph.
         min_pixels: Shorter side of a box from which a thing is clearly seen, unless it is stated to be hidden.
+        refer: How a question refers to things. ``names`` is by what they are called, see above. The others name
+            nothing and refer by time and place, as Strefer (arXiv 2509.03501) does: ``boxes`` by a box in numbers at a
+            time that the question does not ask about, ``drawn_boxes`` by a coloured box and ``outlines`` by a coloured
+            line around the mask, drawn in one shown frame, whose time the prompt states. Up to eight things of a clip
+            are drawn, and only those with masks have outlines. Questions about kinds of things name them anyway.
         shared: ``frames`` (which ones Video-STR shows is not published) and ``wordings``.
     """
 
@@ -59,17 +65,26 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
     family = "video_str"
 
     def __init__(
-        self, num_graphs: int = 2, max_nodes: int = 6, min_pixels: float = MIN_SIZE_PIXELS, **shared: Any
+        self,
+        num_graphs: int = 2,
+        max_nodes: int = 6,
+        min_pixels: float = MIN_SIZE_PIXELS,
+        refer: Refer = "names",
+        **shared: Any,
     ) -> None:
         if not 0 <= num_graphs <= 16 or not 2 <= max_nodes <= 32 or min_pixels < 0:
             msg = (
                 f"{self.name}: num_graphs is {num_graphs}, max_nodes {max_nodes}, min_pixels {min_pixels}; choose 0 to "
             )
             raise ConfigError(msg + "16 graphs of 2 to 32 nodes, and pixels of at least 0")
+        if refer not in get_args(Refer):
+            msg = f"{self.name}: refer is {refer!r}, choose {', '.join(get_args(Refer))}"
+            raise ConfigError(msg)
         super().__init__(**shared)
         self.num_graphs = num_graphs
         self.max_nodes = max_nodes
         self.min_pixels = min_pixels
+        self.refer: Refer = refer
 
     def serves(self, clip: Clip) -> bool:
         """Whether anything is tracked; whether there is something to ask, a plan finds out."""
@@ -77,17 +92,43 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
 
     def scene(self, clip: Clip, generator: np.random.Generator | None = None) -> TrackScene:
         """The tracks and what the shown frames show of them; renumbered if there is a generator."""
-        names = {} if generator is None else renumbered(clip, generator)
-        return TrackScene(clip, self.frames.frames_of(clip), self.min_pixels, names)
+        if self.refer != "names":
+            names = self._marked_names(clip, generator)
+        else:
+            names = {} if generator is None else renumbered(clip, generator)
+        return TrackScene(clip, self.frames.frames_of(clip), self.min_pixels, names, self.refer)
+
+    def _marked_names(self, clip: Clip, generator: np.random.Generator | None) -> dict[str, str]:
+        """What a prompt that names nothing calls each thing; drawn if there is a generator."""
+        names = list(clip.objects)
+        if self.refer == "outlines":
+            names = [name for name in names if clip.objects[name].masks is not None]
+        marks = [str(k + 1) for k in range(len(names))] if self.refer == "boxes" else list(COLOURS)
+        order = np.arange(len(names)) if generator is None else generator.permutation(len(names))
+        if generator is not None and self.refer != "boxes":
+            marks = [marks[k] for k in generator.permutation(len(marks))]
+        (wording,) = self.shared.texts[f"by_{self.refer}"]
+        return {names[k]: wording.replace("{mark}", mark) for k, mark in zip(order, marks, strict=False)}
 
     def accepted(self, scene: TrackScene, generator: np.random.Generator) -> Iterator[TrackCandidate | Refusal]:
         """The candidates; those that no shown frame can point out are refused."""
         for one in self.candidates(scene, generator):
-            can_ask = isinstance(one, Refusal) or not any(map(is_numbered, one.tracks)) or _pointing_frames(scene, one)
-            yield one if can_ask else Refusal("never clearly seen together, or not distinguished by a box")
+            if (
+                isinstance(one, Refusal)
+                or not any(map(scene.is_pointed_out, one.tracks))
+                or _pointing_frames(self.prompt_scene(scene, one), one)
+            ):
+                yield one
+            else:
+                yield Refusal("never clearly seen together, or not distinguished by a box")
+
+    def prompt_scene(self, scene: TrackScene, chosen: TrackCandidate) -> TrackScene:  # noqa: ARG002
+        """The scene with the frames that the prompt about a candidate shows."""
+        return scene
 
     def plan_of(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> TaskPlan:
         """Times, the line that says which thing each number means, question, and the line that asks for graphs."""
+        scene = self.prompt_scene(scene, chosen)
         question = self.worded(chosen, generator)
         head = self.times_lines(scene.clip, scene.frames, generator)
         graph_frames, graphs = self._graphs(scene, chosen.tracks) if chosen.has_graphs else ([], ())
@@ -96,7 +137,7 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
             times, names = ", ".join(map(scene.seconds, graph_frames)), ", ".join(graphs[0])
             hint = [self.shared.say("graph", generator, times=times, names=names)]
         thought = self.wordings.say("thought", generator, right=chosen.right, **chosen.places)
-        pointing = self._pointing(scene, chosen, generator)
+        pointing, transforms = self._pointing(scene, chosen, generator)
         kind = "box" if chosen.box else "interval" if chosen.interval else question.kind
         closing = self.shared.say(kind, generator)
         return TaskPlan(
@@ -113,18 +154,38 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
             as_video=self.frames.as_video,
             thought=f"{''.join(map(graph_text, graphs))} {thought}" if graphs else thought,
             verdict=chosen.verdict,
+            transforms=transforms,
         )
 
-    def _pointing(self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator) -> list[str]:
-        """A line that says which track each number means, none if there are no numbers."""
-        numbered = sorted(filter(is_numbered, chosen.tracks), key=scene.names.__getitem__)
-        if not numbered:
-            return []
+    def _pointing(
+        self, scene: TrackScene, chosen: TrackCandidate, generator: np.random.Generator
+    ) -> tuple[list[str], tuple[Marks | None, ...]]:
+        """A line that points out tracks, and what is drawn in each shown frame; nothing where names will do."""
+        pointed = sorted(filter(scene.is_pointed_out, chosen.tracks), key=scene.names.__getitem__)
+        if not pointed:
+            return [], ()
         frames = _pointing_frames(scene, chosen)
-        shown, size = frames[int(generator.integers(len(frames)))], image_size(scene.clip)
-        boxes = {name: scene.clip.objects[name].boxes_xyxy[scene.frames[shown]] for name in numbered}
-        listed = ", ".join(f"{scene.names[name]} {box_in_words(share_box(box, size))}" for name, box in boxes.items())
-        return [self.shared.say("pointing", generator, boxes=listed, time=scene.seconds(shown))]
+        shown = frames[int(generator.integers(len(frames)))]
+        time, boxes = scene.seconds(shown), {name: scene.box(name, shown) for name in pointed}
+        if self.refer in {"names", "boxes"}:
+            size = image_size(scene.clip)
+            listed = ", ".join(
+                f"{scene.names[name]} {box_in_words(share_box(box, size))}" for name, box in boxes.items()
+            )
+            return [self.shared.say("pointing", generator, boxes=listed, time=time)], ()
+        marks = Marks(tuple(self._mark(scene, name, shown) for name in pointed))
+        drawn = tuple(marks if k == shown else None for k in range(len(scene.frames)))
+        return [self.shared.say(f"pointing_{self.refer}", generator, time=time)], drawn
+
+    def _mark(self, scene: TrackScene, name: str, shown: int) -> Mark:
+        """The box or the outline of a track in the colour that its name in the prompt holds."""
+        (wording,) = self.shared.texts[f"by_{self.refer}"]
+        before, _, after = wording.partition("{mark}")
+        colour = scene.names[name].removeprefix(before).removesuffix(after)
+        if self.refer == "outlines":
+            return OutlineMark(colour, scene.clip.objects[name], scene.frames[shown])
+        left, top, right, bottom = scene.box(name, shown).tolist()
+        return BoxMark(colour, (left, top, right, bottom))
 
     def _graphs(self, scene: TrackScene, tracks: Sequence[str]) -> tuple[list[int], tuple[dict[str, Point], ...]]:
         """Shown frames with a graph, and ground places by the names in the prompt; the same names in each."""
@@ -138,7 +199,9 @@ class TrackTask(SceneTask[TrackScene, TrackCandidate]):
             return [], ()
         others = sorted(set.intersection(*(set(places[k]) for k in chosen)) - set(tracks))
         others = [name for name in others if len(scene.names[name]) <= MAX_NAME_CHARS]
-        named = [*tracks, *(name for name in others if not is_numbered(name))][: max(self.max_nodes, len(tracks))]
+        named = [*tracks, *(name for name in others if not scene.is_pointed_out(name))][
+            : max(self.max_nodes, len(tracks))
+        ]
         if len(named) < 2:
             return [], ()
         return chosen, tuple(
@@ -176,10 +239,14 @@ class DirectionTask(FarTask):
 
 
 def _pointing_frames(scene: TrackScene, chosen: TrackCandidate) -> list[int]:
-    """Shown frames in which the boxes of the numbered tracks point them out."""
-    numbered = list(filter(is_numbered, chosen.tracks))
+    """Shown frames in which the boxes of the tracks that are not named point them out."""
+    pointed = list(filter(scene.is_pointed_out, chosen.tracks))
+    by_kind = scene.refer == "names"
+    asked = set(chosen.places.values()) if scene.refer == "boxes" else set()  # a box would tell where things are then
     return [
         k
         for k in scene.common(chosen.tracks)
-        if k != chosen.not_at and not any(shares_its_box(scene.clip, name, scene.frames[k]) for name in numbered)
+        if k != chosen.not_at
+        and scene.seconds(k) not in asked
+        and not any(shares_its_box(scene.clip, name, scene.frames[k], by_kind) for name in pointed)
     ]

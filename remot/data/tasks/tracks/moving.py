@@ -1,7 +1,7 @@
 """Where does a thing go, and how far?"""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import ClassVar
 
@@ -78,13 +78,15 @@ class MotionDirection(DirectionTask, MovingTask):
                 yield TrackCandidate(words, said, self.other_answers(said), said, (name,))
 
 
-def way_in_words(across: float, along: float, margin_degrees: float) -> str | None:
-    """The key of :data:`WAYS` that a way over the ground has, None within ``margin_degrees`` of a diagonal."""
+def way_in_words(
+    across: float, along: float, margin_degrees: float, ways: Mapping[str, tuple[float, float]] = WAYS
+) -> str | None:
+    """The key of ``ways`` that a way over the ground has, None within ``margin_degrees`` of a diagonal."""
     length = math.hypot(across, along)
     if not length:
         return None
-    said = max(WAYS, key=lambda name: across * WAYS[name][0] + along * WAYS[name][1])
-    off = math.degrees(math.acos(min(1.0, (across * WAYS[said][0] + along * WAYS[said][1]) / length)))
+    said = max(ways, key=lambda name: across * ways[name][0] + along * ways[name][1])
+    off = math.degrees(math.acos(min(1.0, (across * ways[said][0] + along * ways[said][1]) / length)))
     return said if off <= 45 - margin_degrees else None
 
 

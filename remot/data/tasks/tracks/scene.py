@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,23 +12,30 @@ from remot.data.questions.text import called
 from remot.data.tasks.shared.places import camera_places, kind_of, not_hidden, visible
 from remot.structures import Clip, FloatArray
 
+#: How a prompt refers to tracks, see :class:`remot.data.tasks.tracks.base.TrackTask`.
+Refer = Literal["names", "boxes", "drawn_boxes", "outlines"]
+
 
 @dataclass(frozen=True, eq=False)
 class TrackScene:
     """A clip and the S annotated frames of it that are shown.
 
-    Boxes are clearly seen from a shorter side of ``min_pixels`` on; ``renumbered`` are other names than the clip's.
+    Boxes are clearly seen from a shorter side of ``min_pixels`` on; ``renumbered`` are other names than the clip's, and
+    all that there are unless the prompt refers by ``names``.
     """
 
     clip: Clip
     frames: tuple[int, ...]
     min_pixels: float
     renumbered: Mapping[str, str] = field(default_factory=dict)
+    refer: Refer = "names"
 
     @cached_property
     def names(self) -> Mapping[str, str]:
         """What a prompt calls each track, by its name in the clip; no two alike but for capitals."""
-        words = {name: self.renumbered.get(name, called(name)) for name in self.clip.objects}
+        words = {
+            name: self.renumbered.get(name, called(name) if self.refer == "names" else "") for name in self.clip.objects
+        }
         small = [word.lower() for word in words.values()]
         return {name: word for name, word in words.items() if word and small.count(word.lower()) == 1}
 
@@ -41,6 +49,14 @@ class TrackScene:
         sides = np.minimum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1])
         large = np.nan_to_num(sides, nan=-1.0) >= self.min_pixels
         return np.asarray(large & not_hidden(self.clip, name)[list(self.frames)])
+
+    def is_pointed_out(self, name: str) -> bool:
+        """Whether the prompt must point out which track a name means."""
+        return self.refer != "names" or is_numbered(name)
+
+    def box(self, name: str, shown: int) -> FloatArray:
+        """Box [4] in pixels of a track in a shown frame."""
+        return np.asarray(self.clip.objects[name].boxes_xyxy[self.frames[shown]])
 
     def seconds(self, shown: int) -> str:
         """Time of a shown frame as prompts write it."""

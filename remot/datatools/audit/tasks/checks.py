@@ -5,7 +5,7 @@ from types import MappingProxyType
 
 from remot.data import tasks
 from remot.data.tasks import Task
-from remot.datatools.audit.tasks import events, images, quality, rooms, tracks
+from remot.datatools.audit.tasks import events, images, quality, rooms, tracks, views
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError
 from remot.datatools.audit.tasks.responses import wrong_responses
 
@@ -43,6 +43,9 @@ CHECKS: Mapping[type[Task], Check] = MappingProxyType(
         tasks.TimeInView: tracks.check_time_in_view,
         tasks.BoxLocalisation: tracks.check_localisation,
         tasks.TrackSize: tracks.check_track_size,
+        tasks.DepthOrder: views.check_depth_order,
+        tasks.CameraMovement: views.check_camera_movement,
+        tasks.PointCorrespondence: views.check_correspondence,
     }
 )
 

@@ -204,3 +204,18 @@ def turn_degrees(standing: LayoutBox, facing: LayoutBox, target: LayoutBox) -> f
     """How far a viewer turns to the left from facing one thing to facing another; NaN where one of them stands."""
     ahead, wanted = on_ground(facing) - on_ground(standing), on_ground(target) - on_ground(standing)
     return math.degrees(cmath.phase(wanted / ahead)) if ahead and wanted else math.nan
+
+
+def first_on_ray(
+    boxes: Sequence[LayoutBox], pose: FloatArray, intrinsics: FloatArray, pixel: FloatArray
+) -> FloatArray | None:
+    """Where [3] the line of sight through a pixel [2] first meets one of the boxes; None if it meets none."""
+    way = pose[:3, :3] @ np.linalg.inv(intrinsics) @ np.append(pixel, 1.0)
+    found = []
+    for box in boxes:
+        start, along = box.axes @ (pose[:3, 3] - box.centre_metres), box.axes @ way
+        along = np.where(np.abs(along) < 1e-12, 1e-12, along)
+        near, far = np.sort(np.stack([(side * box.size_metres / 2 - start) / along for side in (-1, 1)]), axis=0)
+        if near.max() < far.min() and near.max() > 0:
+            found.append(float(near.max()))
+    return pose[:3, 3] + min(found) * way if found else None

@@ -11,7 +11,7 @@ import numpy as np
 from remot.data.tasks.rooms.base import RoomTask
 from remot.datatools.audit.tasks.geometry import SeenBounds, on_ground, reach, seen_bounds
 from remot.datatools.audit.tasks.prompt import AskedPrompt, UnreadableError, one_of, readings, thing
-from remot.structures import LayoutBox, Point
+from remot.structures import FloatArray, LayoutBox, Point
 
 #: Cells along each side, things and characters of a name that are drawn, as documented in docs/scenes.md.
 _CELLS, _MAX_THINGS, _MAX_CHARS = 10, 100, 64
@@ -34,8 +34,17 @@ class RoomGeometry:
         return [thing(box.name) for box in self.asked.clip.layout]
 
     @cached_property
+    def shares(self) -> FloatArray | None:
+        """[B, F] share of each shown image that each box covers, if annotated."""
+        shares = [box.image_shares for box in self.asked.clip.layout if box.image_shares is not None]
+        return np.stack(shares)[:, list(self.asked.frames)] if shares else None
+
+    @cached_property
     def bounds(self) -> SeenBounds | None:
         """How much is seen of each box; None where the camera is not known and everything counts as seen."""
+        if self.shares is not None:
+            clear = np.where(self.shares < self.task.min_share, 0.0, 1.0)
+            return SeenBounds(clear, clear)
         camera = self.asked.clip.camera
         if camera is None or camera.intrinsics is None:
             return None

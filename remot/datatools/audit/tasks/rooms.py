@@ -112,10 +112,13 @@ _DIRECTIONS = {
 
 @_with_map
 def check_room_order(asked: AskedPrompt, room: RoomGeometry) -> Iterator[str]:
-    """The first frame in which a line of sight ends on one of each kind."""
+    """The first frame in which a line of sight, or an annotated pixel, ends on one of each kind."""
     task, camera = asked.settings(AppearanceOrder), asked.clip.camera
-    assert camera is not None
-    hits = first_hits(asked.clip.layout, camera, asked.frames)
+    if room.shares is not None:
+        hits = tuple(next((k for k, share in enumerate(row) if share > 0), len(row)) for row in room.shares.tolist())
+    else:
+        assert camera is not None
+        hits = first_hits(asked.clip.layout, camera, asked.frames)
     first = {name: min(hit for hit, one in zip(hits, room.names, strict=True) if one == name) for name in room.names}
     (text,) = asked.read(task.wordings.texts["ask"]).values()
     yield from wrong_order(asked, listed(text, room.names), first, len(asked.frames), task.num_options)

@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from remot.data.tasks.tracks.base import TrackTask
+from remot.datatools.audit.tasks.drawn import drawn_places, frame_around
 from remot.datatools.audit.tasks.images import shares
 from remot.datatools.audit.tasks.prompt import SECONDS, AskedPrompt, UnreadableError, kind, one_of, readings, thing
 from remot.datatools.audit.tasks.responses import THREE
@@ -32,34 +33,57 @@ class TrackedObjects:
 
     @cached_property
     def pointed(self) -> dict[str, list[str]]:
-        """Names in the clip that each name with a number may stand for, by the boxes that explain it."""
+        """Names in the clip that each name with a number or a mark may stand for, by the boxes that explain it."""
         found = self.pointing
         if not found:
             return {}
+        if self.task.refer in {"drawn_boxes", "outlines"}:
+            return self._drawn(self.asked.frame_at(found["time"]))
         frame, size = self.asked.frame_at(found["time"]), self.asked.image_size
         boxes = {name: shares(track.boxes_xyxy[frame], size) for name, track in self.asked.clip.objects.items()}
         meant: dict[str, list[str]] = {}
         for word, stated in _POINTED.findall(found["boxes"]):
             edges = np.array([float(one) for one in stated.split(",")])
             edges = edges if edges.shape == (4,) else np.full(4, np.inf)
-            alike = {name: box for name, box in boxes.items() if kind(name) == kind(word)}
+            by_kind = self.task.refer == "names"
+            alike = {name: box for name, box in boxes.items() if not by_kind or kind(name) == kind(word)}
             meant[word] = [name for name, box in alike.items() if _may_be_meant(box, edges)]
         return meant
+
+    def _drawn(self, frame: int) -> dict[str, list[str]]:
+        """Names in the clip that each mark drawn in a frame may stand for, by its pixels."""
+        size, outside = self.asked.image_size, self.task.refer == "outlines"
+        (wording,) = self.task.shared.texts[f"by_{self.task.refer}"]
+        boxes = {name: shares(track.boxes_xyxy[frame], size) for name, track in self.asked.clip.objects.items()}
+        found = {}
+        for colour, places in drawn_places(self.asked, self.asked.frames.index(frame)).items():
+            around = shares(frame_around(places, outside, size[1]), size)
+            meant = [name for name, box in boxes.items() if _may_be_meant(box, around)]
+            found[re.sub(r"\{mark\}", colour, wording)] = meant
+        return found
 
     @cached_property
     def pointing(self) -> dict[str, str]:
         """The ``time`` at which things with numbers are explained, and their ``boxes``; empty if none are."""
-        found = readings(self.asked.question.text, self.task.shared.texts["pointing"], {"time": SECONDS})
+        use = f"pointing_{self.task.refer}" if self.task.refer in {"drawn_boxes", "outlines"} else "pointing"
+        found = readings(self.asked.question.text, self.task.shared.texts[use], {"time": SECONDS})
         return found[0] if found else {}
 
     @cached_property
     def words(self) -> list[str]:
         """All names that the prompt may use: those with numbers only if they are explained."""
-        return [*self.pointed, *(thing(name) for name in self.asked.clip.objects if kind(name) == thing(name))]
+        return [*self.pointed, *self.named_by_words]
+
+    @cached_property
+    def named_by_words(self) -> list[str]:
+        """Names that need no explanation."""
+        names = self.asked.clip.objects if self.task.refer == "names" else ()
+        return [thing(name) for name in names if kind(name) == thing(name)]
 
     def named(self, word: str) -> str:
         """The name in the clip of what the prompt calls ``word``; an UnreadableError unless it names one thing."""
-        found = self.pointed.get(word, [name for name in self.asked.clip.objects if thing(name) == word == kind(name)])
+        plain = [name for name in self.asked.clip.objects if thing(name) == word and word in self.named_by_words]
+        found = self.pointed.get(word, plain)
         if len(found) != 1:
             msg = f"{word!r:.40} may be {len(found)} things of the clip"
             raise UnreadableError(msg)

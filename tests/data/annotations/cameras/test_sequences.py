@@ -14,7 +14,7 @@ from remot.data.clips.loading import read_each
 from remot.data.media import read_frames
 from remot.errors import AnnotationError, ConfigError
 from remot.files import number_order
-from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, ImageStore, ObjectTrack
+from remot.structures import AgentTrack, CameraTrack, Clip, EffectorTrack, Event, ImageStore, LayoutBox, ObjectTrack
 from tests.data.annotations.layouts import shot_of, write_slambook
 from tests.data.handmade import boxes, poses
 from tests.helpers import assert_close
@@ -35,6 +35,7 @@ def recording(num_frames, **others):
         },
         "objects": {"ball": track, "wall": ObjectTrack(boxes(places[:, :2]), is_landmark=True)},
         "agent": AgentTrack(places[:, :2], numbers),
+        "layout": (LayoutBox("chair", np.zeros(3), np.ones(3), np.eye(3), numbers / num_frames),),
     }
     return Clip("long", "scene", "test", media, 5 + numbers, **(given | others))
 
@@ -74,6 +75,7 @@ def test_every_track_is_cut():
     assert clip.objects["wall"].is_landmark
     assert_close(clip.agent.positions_metres[:, 1], middle)
     assert_close(clip.agent.headings_degrees, middle)
+    assert_close(clip.layout[0].image_shares, middle / 10)
 
 
 def test_events_are_cut_to_the_part():

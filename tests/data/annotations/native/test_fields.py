@@ -46,7 +46,11 @@ def sample_clip(media=None, masks=None):
         },
         agent=AgentTrack(np.array([[1.0, 2], [3, 4]]), np.array([90.0, -45.5])),
         events=(Event("the dog barks", 0.0, 0.25), Event("it stops", 0.25, 1.0)),
-        layout=(LayoutBox("chair", np.array([1.0, 2, 0.5]), np.array([0.5, 0.25, 1]), np.array(TURNED)),),
+        layout=(
+            LayoutBox(
+                "chair", np.array([1.0, 2, 0.5]), np.array([0.5, 0.25, 1]), np.array(TURNED), np.array([0.25, 0])
+            ),
+        ),
         room_area_square_metres=12.5,
         complete_kinds=("chair", "dog"),
     )
@@ -97,6 +101,7 @@ def test_everything_survives_the_round_trip(folder):
     assert_close(box.centre_metres, [1, 2, 0.5])
     assert_close(box.size_metres, [0.5, 0.25, 1])
     assert_close(box.axes, TURNED)
+    assert_close(box.image_shares, [0.25, 0])
     assert (clip.room_area_square_metres, clip.complete_kinds) == (12.5, ("chair", "dog"))
     assert_close(dog.size_metres, [0.5, 0.9, 0.25])
     assert_close(dog.centres_metres, [[0.1, 0.2, 2.5], [NAN] * 3])
@@ -112,7 +117,7 @@ def test_the_keys_are_those_of_the_format(folder):
     assert content["objects"]["dog"]["masks"] == {"media": "masks", "value": 3}
     assert content["agent"] == {"positions_metres": [[1, 2], [3, 4]], "headings_degrees": [90, -45.5]}
     assert content["events"][0] == {"text": "the dog barks", "start_seconds": 0.0, "end_seconds": 0.25}
-    assert set(content["layout"][0]) == {"name", "centre_metres", "size_metres", "axes"}
+    assert set(content["layout"][0]) == {"name", "centre_metres", "size_metres", "axes", "image_shares"}
 
 
 def test_an_optional_part_that_is_empty_is_not_written(tmp_path):

@@ -8,6 +8,8 @@ from remot.data.tasks import (
     AbsoluteDistance,
     AppearanceOrder,
     BoxLocalisation,
+    CameraMovement,
+    DepthOrder,
     Detection,
     Displacement,
     EventCaption,
@@ -20,6 +22,7 @@ from remot.data.tasks import (
     ObjectMotion,
     ObjectSize,
     ObjectTracking,
+    PointCorrespondence,
     RelativeDirection,
     RelativeDistance,
     RoomSize,
@@ -67,11 +70,21 @@ TASKS = [
     TimeInView(),
     BoxLocalisation(),
     TrackSize(),
+    DepthOrder(),
+    CameraMovement(),
+    PointCorrespondence(),
+    PointCorrespondence(points="surfaces"),
+    DepthOrder(refer="drawn_boxes"),
+    TrackNearest(refer="boxes"),
+    MotionDirection(refer="drawn_boxes"),
+    BoxLocalisation(refer="drawn_boxes"),
+    TrackDistance(refer="boxes"),
 ]
 
 
 def name_of(task):
-    return f"{task.name}-{task.ask}" if isinstance(task, ImageQuality) else task.name
+    settings = [getattr(task, name, "") for name in ("ask", "points", "refer") if getattr(task, name, "") != "names"]
+    return "-".join([task.name, *filter(None, settings)])
 
 
 def planned(task, clips, num_prompts):

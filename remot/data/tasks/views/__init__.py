@@ -1,0 +1,1 @@
+"""Tasks about one image or two views of a scene, after OpenSpatial (arXiv 2604.07296)."""
