@@ -117,8 +117,9 @@ def commands_of(page):
     blocks = [text for language, text in BLOCK.findall(page.read_text()) if language in ("bash", "sh", "console")]
     for line in "".join(blocks).replace("\\\n", " ").splitlines():
         for part in re.split(r"&&|\||; do |;| & ", line):
-            words = shlex.split(re.sub(r"^\s*(\$ |srun |[A-Z_]+=\S* )*", "", part), comments=True)
-            if "remot" in words and words[:1] in (["remot"], ["torchrun"]):
+            text = re.sub(r"^\s*(\$ |srun |[A-Z_]+=\S* )*", "", part)
+            if text.startswith(("remot ", "torchrun ")):
+                words = shlex.split(text, comments=True)
                 yield words[words.index("remot") + 1 :]
 
 
