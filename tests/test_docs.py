@@ -107,14 +107,31 @@ def test_named_keys_of_data_exist():
     assert faults_by_page(missing_keys, [*CURRENT, *PROJECT.glob("configs/**/*.yaml")]) == {}
 
 
+#: What the first word of a line of the shell may be; ``sh`` and ``console`` are blocks that no test runs.
+PROGRAMS = ("remot", "python", "pip", "torchrun", "transformers", "apt-get")
+BLOCK = re.compile(r"^ *```(\w*)[^\n]*\n(.*?)^ *```", flags=re.DOTALL | re.MULTILINE)
+
+
 def commands_of(page):
-    """Every ``remot …`` of a page's shell blocks, as words."""
-    for block in re.findall(r"```bash\n(.*?)```", page.read_text(), flags=re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r"&&|\|", line):
-                words = shlex.split(part, comments=True)
-                if "remot" in words and words[:1] in (["remot"], ["torchrun"]):
-                    yield words[words.index("remot") + 1 :]
+    """Every ``remot …`` of a page's shell blocks, as words, without a prompt, a loop or variables before them."""
+    blocks = [text for language, text in BLOCK.findall(page.read_text()) if language in ("bash", "sh", "console")]
+    for line in "".join(blocks).replace("\\\n", " ").splitlines():
+        for part in re.split(r"&&|\||; do |;| & ", line):
+            text = re.sub(r"^\s*(\$ |srun |[A-Z_]+=\S* )*", "", part)
+            if text.startswith(("remot ", "torchrun ")):
+                words = shlex.split(text, comments=True)
+                yield words[words.index("remot") + 1 :]
+
+
+def commands_without_a_language(page):
+    for language, text in BLOCK.findall(page.read_text()):
+        if not language:
+            yield from (line for line in text.splitlines() if line.split(" ")[0] in PROGRAMS)
+
+
+def test_blocks_of_commands_are_blocks_of_the_shell():
+    """What stands in a block without a language is read by no test of commands."""
+    assert faults_by_page(commands_without_a_language) == {}
 
 
 def own_command(words):

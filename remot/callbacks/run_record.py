@@ -13,6 +13,7 @@ import lightning
 import numpy as np
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.callbacks.interrupt import run_folder
 from remot.distributed import all_gather_objects
@@ -134,7 +135,9 @@ class RunRecord(lightning.Callback):
         self._write(trainer, pl_module, "interrupted" if trainer.interrupted else "finished")
 
     def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
-        """Write how the run ended."""
+        """Write how the training ended; an evaluation in the run's folder leaves the record of the training."""
+        if trainer.state.fn != TrainerFn.FITTING:
+            return
         gc.unfreeze()
         is_stop = isinstance(exception, KeyboardInterrupt | StoppedBySignal)
         self._write(trainer, pl_module, "interrupted" if is_stop else "failed")

@@ -1,6 +1,7 @@
 """Chooses the subcommand. Training commands go to Lightning's command line, the others are plain functions."""
 
 import difflib
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -158,7 +159,9 @@ def run(args: list[str]) -> None:
 
     Raises:
         ConfigError: If there is no such command.
+        CheckpointError: If the checkpoint that it is given is not there.
     """
+    _require_checkpoint(args)
     if not args or args[0] in {"-h", "--help"}:
         write_out(HELP)
     elif args[0] == "--version":
@@ -171,6 +174,17 @@ def run(args: list[str]) -> None:
         _run_training(args)
     else:
         _refuse("remot", args[0], (*TRAINING, *COMMANDS))
+
+
+def _require_checkpoint(args: list[str]) -> None:
+    """Refuse a checkpoint that is not there before torch is imported, which takes seconds."""
+    for word, following in itertools.pairwise([*args, ""]):
+        option, equals, value = word.partition("=")
+        value = value if equals else following
+        if option == "--ckpt_path" and value not in ("", "last", "null"):
+            from remot.commands.training.checks import require_checkpoint
+
+            require_checkpoint(value)
 
 
 def _run_training(args: list[str]) -> None:

@@ -45,13 +45,13 @@ def export_command(  # noqa: PLR0913 (options of the command line)
         push: Repository on the hub to upload the folder to, such as ORG/NAME.
         check: Load the result with transformers and PEFT alone and compare its logits with the policy's.
     """
+    if not is_unwritten(out):
+        msg = f"--out {out} is there already and not an empty folder: choose another one"
+        raise ConfigError(msg)
     from remot.evaluation.model_card import CardFacts, read_results, read_scores, run_config, write_card
     from remot.models.export import check_export, name_base, published_base, save_merged, save_trained
     from remot.strategies.settings import PolicySettings
 
-    if not is_unwritten(out):
-        msg = f"--out {out} is there already and not an empty folder: choose another one"
-        raise ConfigError(msg)
     opened = open_policy(model, ckpt_path, config)
     policy = opened.policy
     is_adapter = policy.adaptation.reference_is_base and not merge

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from remot.commands.parsing.config_files import Configs, read_configs
 from remot.commands.parsing.functions import OwnParser, instantiated
+from remot.commands.training.checks import require_checkpoint
 from remot.errors import CheckpointError, ConfigError
 
 if TYPE_CHECKING:
@@ -82,11 +83,9 @@ def read_trained(ckpt_path: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: If there is none, or it is damaged.
     """
+    require_checkpoint(ckpt_path)
     from remot.strategies.checkpoint_io import read_checkpoint
 
-    if not ckpt_path.is_file():
-        msg = f"the checkpoint {ckpt_path} does not exist; give a .ckpt file of a run's folder"
-        raise CheckpointError(msg)
     return read_checkpoint(ckpt_path)
 
 

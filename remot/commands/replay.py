@@ -32,8 +32,9 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     Args:
         run: Folder of the run, such as runs/quickstart/GRPO-seed0-20260101-120000.
         step: Number of the skipped step; the last one by default.
-        config: Configuration of the run; the one that the checkpoint holds if left out.
+        config: Configuration of the run, RUN/config.yaml; the one that the checkpoint holds if left out.
     """
+    record = _record(run, step)
     import torch
 
     from remot.commands.policies import read_trained
@@ -41,7 +42,6 @@ def replay_command(run: Path, step: int | None = None, config: list[Path] | None
     from remot.strategies.replay import first_fault
     from remot.tracking import CONFIG_KEY
 
-    record = _record(run, step)
     held = read_trained(run / "not_finite" / f"step-{record['state_step']}.ckpt")
     settings = read_configs(config) if config is not None else _own_settings(held.get(CONFIG_KEY), run)
     module, section = _module(settings, held), dict(settings.get("data") or {})
@@ -90,12 +90,12 @@ def _own_settings(text: object, run: Path) -> dict[str, Any]:
         CheckpointError: If it holds none, or one that names classes of others.
     """
     if not isinstance(text, str):
-        msg = f"the checkpoint of {run} does not hold its configuration: give the run's by --config"
+        msg = f"the checkpoint of {run} does not hold its configuration: give the run's, --config {run / 'config.yaml'}"
         raise CheckpointError(msg)
     settings: dict[str, Any] = json.loads(text)
     for name in _class_paths({section: settings.get(section) for section in SECTIONS}):
         if not name.startswith(OWN_CLASSES):
-            msg = f"the checkpoint of {run} names the class {name!r:.80}: give the run's configuration by --config"
+            msg = f"the checkpoint names the class {name!r:.80}: give the run's own, --config {run / 'config.yaml'}"
             raise CheckpointError(msg)
     return settings
 
@@ -118,8 +118,10 @@ def _seed(settings: dict[str, Any]) -> int:
 
 def _module(settings: dict[str, Any], held: dict[str, Any]) -> "PostTrainingModule":
     """The module with the weights of the checkpoint."""
+    from remot.commands.environment import quiet_libraries
     from remot.strategies.module import PostTrainingModule
 
+    quiet_libraries()
     parser = OwnParser(prog="remot replay")
     parser.add_class_arguments(PostTrainingModule, "model")
     section = {**settings["model"], "seed": _seed(settings)}
@@ -147,12 +149,14 @@ def _batch(data: "MotionDataModule", record: dict[str, Any]) -> "PromptBatch":
     """
     from remot.data.datasets.loaders import collate_prompts
 
-    wanted = [str(prompt["prompt_id"]) for prompt in record["prompts"]]
+    wanted = [tuple(str(prompt.get(key)) for key in ("prompt_id", "clip_id", "text")) for prompt in record["prompts"]]
     first = int(record["batch"]) * len(wanted)
     addresses = range(first, first + len(wanted))
     batch = collate_prompts([data.bad_clips.prompt(data.prompts["train"], address) for address in addresses])
-    found = [question.prompt_id for question in batch.questions]
-    if found != wanted:
-        msg = f"the data give the prompts {', '.join(found[:4])} for step {record['step']}, the run saw {wanted[0]}"
-        raise CheckpointError(msg + "; replay with the data and settings of the run")
+    found = [(one.prompt_id, clip_id, one.text) for one, clip_id in zip(batch.questions, batch.clip_ids, strict=True)]
+    for here, there in zip(found, wanted, strict=True):
+        if here != there:
+            names = [f"{prompt_id} of clip {clip_id}" for prompt_id, clip_id, _ in (here, there)]
+            msg = f"step {record['step']}: the data give another prompt {names[0]} than the run saw, {names[1]}"
+            raise CheckpointError(msg + "; replay with the data and settings of the run, --config RUN/config.yaml")
     return batch

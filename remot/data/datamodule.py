@@ -53,11 +53,13 @@ class MotionDataModule(PromptData, LightningDataModule):
         return {"next_train_batch": self.next_train_batch} | prompts | revisited
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue where :meth:`state_dict` was taken, and warn if other clips or prompts are there now.
+        """Continue training where :meth:`state_dict` was taken, and warn if other clips or prompts are there now.
 
         Raises:
             CheckpointError: If a batch of all processes has another number of prompts, so that the place does not fit.
         """
+        if self.trainer is not None and self.trainer.state.fn != TrainerFn.FITTING:
+            return  # an evaluation has no place in the training data
         _, world_size = self._place()
         before, now = state_dict.get("prompts_in_a_batch"), self.batch_size * world_size
         if before not in (None, now):

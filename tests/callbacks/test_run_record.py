@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import CSVLogger
 from remot.callbacks import HeldOutEvaluation, RunCheckpoint, RunRecord
 from remot.evaluation.answer_table import read_answers
 from remot.strategies import GRPO, SFT
-from remot.tracking import read_run_file
+from remot.tracking import read_run_file, write_run_file
 from tests.helpers import assert_close
 from tests.strategies.test_module import RandomPrompts, make_trainer, ready_module
 
@@ -150,3 +150,19 @@ def test_how_a_run_ended_is_kept(tmp_path, error, state):
         fitted(tmp_path, strategy=Stops())
     held = read_run_file(tmp_path / "run")
     assert (held["state"], held["step"]) == (state, 1)
+
+
+def test_an_evaluation_that_fails_leaves_the_record_of_the_training(tmp_path):
+    """``remot predict --ckpt_path`` works in the folder of a run, whose state ``remot sweep`` reads."""
+    (tmp_path / "run").mkdir()
+    write_run_file(tmp_path / "run", {"state": "finished", "step": 60})
+
+    class Fails(Callback):
+        def on_predict_start(self, *_):
+            raise TimeoutError
+
+    kept = [RunRecord(), RunCheckpoint(dirpath=tmp_path / "run"), Fails()]
+    trainer = make_trainer(tmp_path, callbacks=kept, enable_checkpointing=True)
+    with pytest.raises(TimeoutError):
+        trainer.predict(ready_module(SFT()), RandomPrompts())
+    assert read_run_file(tmp_path / "run") == {"state": "finished", "step": 60}

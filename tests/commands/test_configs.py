@@ -82,6 +82,12 @@ def test_a_recipe_is_printed_and_copied(tmp_path, monkeypatch, capsys):
         (["fit", "--config", "cispo"], "did you mean losses/cispo.yaml?"),
         (["fit", "--config", "quickstart.yaml", "--root", "nowhere"], "nowhere: there is no such folder"),
         (["test", "--config", "quickstart.yaml", "--data.records=no.jsonl"], "no.jsonl"),
+        (["predict", "--config", "quickstart.yaml", "--ckpt_path", "gone.ckpt"], "gone.ckpt does not exist"),
+        (["export", "--ckpt_path=gone.ckpt", "--out", "out"], "gone.ckpt does not exist"),
+        (["evaluate", "--benchmark", "remot-bench", "--ckpt_path", "gone.ckpt"], "gone.ckpt does not exist"),
+        (["data", "score", "--config", "quickstart.yaml", "--ckpt_path", "gone.ckpt"], "gone.ckpt does not exist"),
+        (["export", "--model", "remot-tiny", "--out", sys.prefix], "not an empty folder"),
+        (["replay", sys.prefix], "no step was skipped"),
     ],
 )
 def test_a_missing_file_is_reported_before_torch_is_imported(tmp_path, words, named):

@@ -11,7 +11,7 @@ from lightning.pytorch import LightningModule, Trainer
 from remot.data.clips.splits import split_by_scene
 from remot.data.datamodule import MotionDataModule
 from remot.data.experts import CameraPitch, CameraYaw
-from remot.errors import AnnotationError, ConfigError, DecodeError, EmptySplitError
+from remot.errors import AnnotationError, CheckpointError, ConfigError, DecodeError, EmptySplitError
 from tests.data.handmade import arm_clip, mixed_clips, write_folder
 from tests.data.made import data_module
 
@@ -134,6 +134,19 @@ def test_train_loader_starts_where_the_state_says(root):
         ["train/1/4", "train/1/5"],
         ["train/2/0", "train/2/1"],
     ]
+
+
+@pytest.mark.parametrize("function", ["test", "validate", "predict"])
+def test_a_checkpoint_of_another_batch_size_can_be_evaluated(root, recwarn, function):
+    """As one process evaluates what several have trained: the place in the training data has no part in it."""
+    held = {"next_train_batch": 4, "prompts_in_a_batch": 16, "fingerprint": "of other clips"}
+    data = make(root)
+    data.trainer = SimpleNamespace(global_rank=0, world_size=1, state=SimpleNamespace(fn=function))
+    data.load_state_dict(held)
+    assert not [warning for warning in recwarn if "other prompts follow" in str(warning.message)]
+    data.trainer.state.fn = "fit"
+    with pytest.raises(CheckpointError, match="16 prompts"):
+        data.load_state_dict(held)
 
 
 @pytest.mark.parametrize("num_workers", [0, 1])

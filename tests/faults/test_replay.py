@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from dataclasses import replace
 
 import pytest
@@ -213,3 +214,8 @@ def test_a_skipped_step_of_a_run_is_replayed(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit):
             main(["replay", *words_of])
     assert "skipped are 2, 3" in capsys.readouterr().err
+    settings = (run / "config.yaml").read_text()
+    (tmp_path / "other.yaml").write_text(re.sub(r"(?m)^seed_everything: .*", "seed_everything: 5", settings))
+    with pytest.raises(SystemExit):  # the same numbers of prompts, about other frames
+        main(["replay", str(run), "--config", "other.yaml"])
+    assert "train/0/6" in capsys.readouterr().err

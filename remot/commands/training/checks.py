@@ -12,7 +12,7 @@ from remot.commands.configs import OPTIONS
 from remot.commands.parsing.config_files import read_config_file
 from remot.commands.parsing.errors import NEAREST
 from remot.data.clips.bundled import EMBEDDED, clips_root
-from remot.errors import ConfigError
+from remot.errors import CheckpointError, ConfigError
 from remot.files import expanded, require_records
 from remot.files import require_folder as require_annotations
 
@@ -53,6 +53,19 @@ def require_sources(args: Sequence[str]) -> None:
             "start from another folder"
         )
         raise ConfigError(msg)
+
+
+def require_checkpoint(wanted: str | Path) -> Path:
+    """The file of a checkpoint.
+
+    Raises:
+        CheckpointError: If there is none.
+    """
+    if not os.path.isfile(wanted):  # noqa: PTH113 - Path raises if the text is too long for a name
+        advice = "give a .ckpt file of a run's folder; fit, validate, test and predict take `last` for the newest run's"
+        msg = f"the checkpoint {wanted!s:.200} does not exist; {advice}"
+        raise CheckpointError(msg)
+    return Path(wanted)
 
 
 def _sources_given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from remot.callbacks import RUN_KEY
+from remot.commands.training.checks import require_checkpoint
 from remot.commands.training.run_folder import folders_of_job
 from remot.errors import CheckpointError
 from remot.strategies.checkpoint_io import PREVIOUS, is_whole, read_checkpoint
@@ -87,11 +88,7 @@ def find_checkpoint(
         return None
     if wanted == LAST:
         return _newest(runs, sought, on_progress)
-    path = Path(wanted)
-    if not path.is_file():
-        msg = f"the checkpoint {wanted} does not exist; give a .ckpt file, or `last` for the experiment's newest run"
-        raise CheckpointError(msg)
-    return path
+    return require_checkpoint(wanted)
 
 
 def require_readable(path: Path) -> dict[str, Any]:
