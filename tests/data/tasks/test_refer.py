@@ -19,6 +19,7 @@ from remot.data.tasks import (
     TrackOrder,
 )
 from remot.data.tasks.shared.marks import COLOURS, BoxMark, Marks
+from remot.data.tasks.tracks.base import _marks_are_seen
 from remot.structures import Clip, ObjectTrack
 from tests.datatools.audit.tasks.prompts import faults, planned, wrong_label
 
@@ -167,17 +168,33 @@ def test_only_masks_are_outlined_and_at_most_eight_things_are_drawn(clip):
     assert len(scene.names) == len(COLOURS) == len(set(scene.names.values()))
 
 
+def drawn_frames(task, clip):
+    return {k for plan in plans(task, clip, 40) for k, marks in enumerate(plan.frame_transforms) if marks is not None}
+
+
 @pytest.mark.parametrize("refer", ["drawn_boxes", "outlines"])
-def test_marks_lie_in_the_image_as_a_whole_and_apart(clip, refer):
-    """The dog leaves the image in the first two frames, and all but touches the man in the fourth."""
-    boxes = clip.objects["dog"].boxes_xyxy.copy()
-    boxes[:2] -= [130, 0, 130, 0]
-    boxes[3] = [101, 12, 141, 72]
-    objects = {"man": clip.objects["man"], "dog": replace(clip.objects["dog"], boxes_xyxy=boxes)}
-    task = TrackNearest(frames=ALL, refer=refer, min_gap_metres=0, min_ratio=1)
-    found = plans(task, replace(clip, objects=objects), 40)
-    frames = {k for plan in found for k, marks in enumerate(plan.frame_transforms) if marks is not None}
-    assert frames == {2, 4, 5}
+def test_marks_lie_in_the_image_as_a_whole(clip, refer):
+    """The man leaves the image in the first two frames."""
+    boxes = clip.objects["man"].boxes_xyxy.copy()
+    boxes[:2] -= [30, 0, 30, 0]
+    alone, task = {"man": clip.objects["man"]}, MotionDirection(frames=ALL, refer=refer)
+    assert drawn_frames(task, replace(clip, objects=alone)) == {0, 1, 2, 3, 4, 5}
+    leaving = {"man": replace(clip.objects["man"], boxes_xyxy=boxes)}
+    assert drawn_frames(task, replace(clip, objects=leaving)) == {2, 3, 4, 5}
+
+
+def test_marks_cover_no_part_of_each_other(clip):
+    """The man at x 40 to 80 in the third frame, with lines of 2 pixels and a rim of 1 around both."""
+    still = {"man": clip.objects["man"].boxes_xyxy[2]}
+    for left, is_seen in ((84, False), (86, True), (50, False)):
+        still["dog"] = np.array([left, 10, left + 40, 70.0])
+        objects = {name: ObjectTrack(np.tile(box, (NUM_FRAMES, 1))) for name, box in still.items()}
+        task = TrackOrder(frames=ALL, refer="drawn_boxes")
+        scene = task.scene(replace(clip, objects=objects))
+        assert _marks_are_seen(scene, ["man", "dog"], 2) is is_seen
+    still["dog"] = np.array([50, 20, 70, 60.0])
+    objects["dog"] = ObjectTrack(np.tile(still["dog"], (NUM_FRAMES, 1)))
+    assert _marks_are_seen(task.scene(replace(clip, objects=objects)), ["man", "dog"], 2), "one within the other"
 
 
 def test_kinds_are_named_all_the_same(clip):

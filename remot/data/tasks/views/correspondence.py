@@ -20,6 +20,8 @@ from remot.structures import Clip, Point
 MAX_POINTS = 4
 #: Smallest cosine between a line of sight and the normal of the face that it meets.
 MIN_FACING = 0.3
+#: Shorter edge of a face, as seen from straight ahead.
+MIN_FACE_PIXELS = 8.0
 #: A landmark's name, which is the same in all views, and its place in pixels.
 Landmarks = Mapping[str, Point]
 
@@ -137,12 +139,13 @@ class PointCorrespondence(ViewTask):
     def _surfaces(self, scene: TrackScene, shown: int) -> Landmarks:
         """Points inside the faces of all boxes that no box hides, of boxes that are large enough in the image.
 
-        Faces that are seen too flatly are left out: a pixel covers too much of them.
+        Faces that are seen too flatly, or are too narrow for a mark, are left out: a pixel covers too much of them.
         """
         clip = scene.clip
         assert clip.camera is not None
         assert clip.camera.intrinsics is not None
         pose, found = clip.camera.camera_to_world[scene.frames[shown]], {}
+        focal = min(clip.camera.intrinsics[0, 0], clip.camera.intrinsics[1, 1])
         for number, box in enumerate(clip.layout):
             points = surface_points(box, num_per_side=5)
             pixels = image_points(points, pose, clip.camera.intrinsics)
@@ -152,6 +155,8 @@ class PointCorrespondence(ViewTask):
                 sight, axis=1, keepdims=True
             )  # cosines with the normals
             is_face = (on_side.sum(axis=1) == 1) & ((facing * on_side).max(axis=1) >= MIN_FACING)
+            shorter_edges = np.where(on_side, np.inf, box.size_metres).min(axis=1)  # [R] of the face of each point
+            is_face &= shorter_edges * focal >= MIN_FACE_PIXELS * np.linalg.norm(sight, axis=1)
             spread = np.ptp(pixels[:, :2], axis=0)  # NaN where a part of it lies behind the camera
             if not spread.min() >= self.min_pixels:
                 continue
