@@ -1,7 +1,7 @@
 """Prompts and completions of a run: some are printed and logged, those of ``remot predict`` are written to a file."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,18 +76,11 @@ def sample_text(sample: ScoredCompletions, step: int, num_shown: int) -> Text:
     text.append(f"solution {printable(sample.question.solution or sample.question.target)}\n", style="cyan")
     for completion, rewards in list(zip(sample.completions, sample.rewards, strict=True))[:num_shown]:
         text.append(f"  {rewards['total']:+6.2f}  ", style="bold")
-        text.append(_short(completion) + "\n")
-        text.append("          " + _parts(rewards) + "\n", style="dim")
+        flat = " ".join(completion[: 2 * MAX_SHOWN_CHARS].split())
+        text.append((flat if len(flat) <= MAX_SHOWN_CHARS else flat[:MAX_SHOWN_CHARS] + " …") + "\n")
+        parts = "  ".join(f"{name} {_number(value)}" for name, value in rewards.items() if name != "total")
+        text.append(f"          {parts}\n", style="dim")
     return text
-
-
-def _short(completion: str) -> str:
-    flat = " ".join(completion[: 2 * MAX_SHOWN_CHARS].split())
-    return flat if len(flat) <= MAX_SHOWN_CHARS else flat[:MAX_SHOWN_CHARS] + " …"
-
-
-def _parts(rewards: Mapping[str, float]) -> str:
-    return "  ".join(f"{name} {_number(value)}" for name, value in rewards.items() if name != "total")
 
 
 def _number(value: float) -> str:

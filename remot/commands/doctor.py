@@ -270,7 +270,9 @@ class Diagnosis:
             micro_batch_prompts=(1 if is_gpu else UNPLANNED_MICRO_BATCH) if wanted == "auto" else wanted,
             prompts_together=(1 if is_gpu else self.data.batch_size) if together == "auto" else together,
             evaluated_tokens=self.module.evaluation.max_new_tokens,
-            optimizer_bytes=optimizer_bytes(_class_name(self.config.model.optimizer)),
+            optimizer_bytes=optimizer_bytes(
+                str(getattr(self.config.model.optimizer, "class_path", "AdamW")).rpartition(".")[2]
+            ),
             copies_model=whole and samples and grpo.needs_reference,
             merges_adapters=not is_gpu and self.settings.source.dtype == "float32",
             prepacks_weights=not is_gpu,
@@ -321,10 +323,6 @@ def _free_memory() -> int | None:
     lines = file.read_text(encoding="ascii").splitlines() if file.is_file() else []
     found = next((line.split() for line in lines if line.startswith("MemAvailable:")), None)
     return None if found is None else int(found[1]) * 1024
-
-
-def _class_name(setting: Any) -> str:  # noqa: ANN401 (as the parser leaves it)
-    return str(getattr(setting, "class_path", "AdamW")).rpartition(".")[2]
 
 
 def _plain(section: Any) -> Mapping[str, Any]:  # noqa: ANN401 (as the parser leaves it)

@@ -94,7 +94,8 @@ def evaluate(
     settings = decoding.settings(benchmark.max_new_tokens)
     responder = responder or responder_for(weights, server)
     digest = settings_hash({"responder": responder.identity})[:8]
-    folder = out or Path("evaluations") / f"{benchmark.name}-{_slug(responder)}-{digest}"
+    words = re.sub(r"[^A-Za-z0-9]+", "-", responder.description).strip("-")[-40:].strip("-")  # of the weights' name
+    folder = out or Path("evaluations") / f"{benchmark.name}-{words}-{digest}"
     store = ReplyStore(folder / "replies.jsonl")
     benchmark.options = replace(benchmark.options, grader=judge.grader(folder, weights.device))
     with _Progress(benchmark.name) as show:
@@ -140,11 +141,6 @@ def _prompts(
         )
 
     return prompts, facts
-
-
-def _slug(responder: "Responder") -> str:
-    """The last words of the weights as part of a folder's name."""
-    return re.sub(r"[^A-Za-z0-9]+", "-", responder.description).strip("-")[-40:].strip("-")
 
 
 def _write(report: "Report", verdicts: "list[Verdict]", folder: Path, num_shown: int) -> None:

@@ -165,7 +165,7 @@ def test_missing_media_are_named_before_a_model_is_looked_for(tmp_path, rows, ca
         (("--benchmark", "jsonl", "--model", "m", "--endpoint", "http://h"), "--endpoint"),
         (("--benchmark", "jsonl", "--endpoint", "http://h"), "--model_name"),
         (("--benchmark", "jsonl", "--endpoint", "http://h", "--model_name", "m", "--api_key_variable", "NO_K"), "NO_K"),
-        (("--benchmark", "jsonl", "--adapter", "a", "--ckpt_path", "b"), "--ckpt_path"),
+        (("--benchmark", "jsonl", "--adapter", "a", "--ckpt_path", __file__), "--ckpt_path"),
         (("--benchmark", "jsonl", "--ckpt_path", "nothing.ckpt"), "nothing.ckpt"),
         (("--benchmark", "jsonl", "--model", "remot-tiny", "--limit", "0"), "--limit"),
         (("--benchmark", "jsonl", "--model", "remot-tiny", "--temperature", "-1"), "temperature"),

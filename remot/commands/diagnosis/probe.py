@@ -104,7 +104,8 @@ def probe_run(
         lengths += policy.process(batch).prompt_lengths.tolist()
     probe = Probe(lengths)
     optimizer, _ = make_optimization(policy.trainable_parameters(), module.optimizer_factory, None)
-    with _autocast(device, precision):
+    dtype = _AUTOCAST.get(precision)
+    with contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype):
         # of a strategy with both: before supervision has moved the weights, KL to the base model is that of the start
         for phase in sorted(module.strategy.phases):
             probe.phases[phase] = _probe_phase(module, data, phase, optimizer)
@@ -112,11 +113,6 @@ def probe_run(
         probe.optimizer_bytes = sum(one.numel() * one.element_size() for one in states if isinstance(one, torch.Tensor))
         probe.answer_seconds = _answer_seconds(module, data)
     return probe
-
-
-def _autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    dtype = _AUTOCAST.get(precision)
-    return contextlib.nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 def _probe_phase(module: PostTrainingModule, data: MotionDataModule, phase: str, optimizer: Optimizer) -> ProbedPhase:

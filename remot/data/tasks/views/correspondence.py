@@ -131,7 +131,11 @@ class PointCorrespondence(ViewTask):
         boxes = {name: track.boxes_xyxy[frame] for name, track in scene.clip.objects.items()}
         for name in (one for one in boxes if scene.clear(one)[shown]):
             place = (boxes[name][:2] + boxes[name][2:]) / 2
-            over = [one for one, box in boxes.items() if one != name and _holds(box, place)]
+            over = [
+                one
+                for one, box in boxes.items()
+                if one != name and (box[:2] <= place).all() and (place <= box[2:]).all()
+            ]
             if all(depths.get(name, np.inf) < depths.get(one, -np.inf) for one in over):
                 found[name] = (float(place[0]), float(place[1]))
         return found
@@ -164,7 +168,3 @@ class PointCorrespondence(ViewTask):
             for k in np.flatnonzero(is_seen):
                 found[f"{number}-{k}"] = (float(pixels[k, 0]), float(pixels[k, 1]))
         return found
-
-
-def _holds(box_xyxy: np.ndarray, place: np.ndarray) -> bool:
-    return bool((box_xyxy[:2] <= place).all() and (place <= box_xyxy[2:]).all())
