@@ -230,6 +230,7 @@ SAME_CODE = (
     "game_to_real_grpo",
     "game_to_real_more",
     "quickstart_long",
+    "quickstart_revisits",
 )
 
 

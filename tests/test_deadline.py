@@ -27,6 +27,7 @@ def test_the_slices_are_as_long_as_the_wait():
     assert waited(lambda seconds: seconds > 0, 1.0)
 
 
+@pytest.mark.slow
 def test_time_in_which_a_process_is_stopped_does_not_count():
     """Such as SIGSTOP of the whole run, with what it waits for."""
     reader, writer = os.pipe()

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.commands.training.resume import version_notes
 from remot.errors import CheckpointError
@@ -35,7 +36,10 @@ def module(root, world_size=1, next_batch=3, **settings):
     progress = SimpleNamespace(state_dict=lambda: {"total": {"processed": next_batch}})
     epoch_loop = SimpleNamespace(batch_progress=progress)
     data.trainer = SimpleNamespace(
-        global_rank=0, world_size=world_size, fit_loop=SimpleNamespace(epoch_loop=epoch_loop)
+        global_rank=0,
+        world_size=world_size,
+        fit_loop=SimpleNamespace(epoch_loop=epoch_loop),
+        state=SimpleNamespace(fn=TrainerFn.FITTING),
     )
     return data
 

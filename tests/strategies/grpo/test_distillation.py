@@ -191,7 +191,7 @@ def weights_of(module):
     return [weight.detach().clone() for pair in pairs for weight in pair]
 
 
-@pytest.mark.parametrize("kind", ["lora", "full"])
+@pytest.mark.parametrize("kind", ["lora", pytest.param("full", marks=pytest.mark.slow)])
 def test_two_steps_and_two_more_are_four_bit_for_bit(kind, tmp_path):
     whole, first, second = module_of(kind), module_of(kind), module_of(kind)
     at_once, _ = fit(whole, tmp_path, max_steps=4)

@@ -187,7 +187,7 @@ def test_whole_models_of_known_types_get_lmms_evals_own_class(tmp_path):
     [
         (("--model", "remot-tiny"), "--task"),
         (("--task", "mvbench"), "--model"),
-        (("--task", "mvbench", "--ckpt_path", "last.ckpt"), "remot export"),
+        (("--task", "mvbench", "--ckpt_path", __file__), "remot export"),
         (("--task", "mvbench", "--endpoint", "http://h"), "--endpoint"),
     ],
 )
