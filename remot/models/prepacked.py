@@ -1,7 +1,7 @@
 """Weights of linear layers in oneDNN's own layout, for as long as they do not change.
 
 A decode step on a CPU multiplies every weight with a few rows, and most of its time is reading weights. In blocks that
-fit the processor's registers they are read 1.3 to 2.8 times as fast as row by row (docs/engine.md).
+fit the processor's registers they are read faster than row by row; docs/engine.md has the figures.
 """
 
 import contextlib

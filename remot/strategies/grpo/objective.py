@@ -31,7 +31,7 @@ from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedSte
 from remot.structures import PromptBatch
 
 #: Completion tokens of a backward pass on a CPU; more at once are no faster there and take memory.
-TOKENS_ON_CPU = 4096
+TOKENS_ON_CPU = 2048
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class GRPOObjective(Objective):
         turns: An environment that replies to completions, such as :class:`remot.environments.FrameRequests`, and its
             bounds; ``max_new_tokens`` is then that of a turn. None for completions of one turn.
         micro_batch_tokens: Completion tokens of a backward pass at most, for long completions: those of a prompt are
-            taken in parts, each behind the prompt again. Changes memory and time, no result. None is 4,096 on a CPU
+            taken in parts, each behind the prompt again. Changes memory and time, no result. None is 2,048 on a CPU
             and no limit elsewhere. ``entropy.top_share`` and losses of one's own that do not set
             ``adds_up_over_completions`` take a group as a whole.
     """
