@@ -90,11 +90,10 @@ def _of_losses(module: PostTrainingModule, prepared: PreparedStep, names: list[s
     for number, (part, output) in enumerate(zip(parts, losses(1), strict=True)):
         name = names[number if part is None else part.rows.start]
         if part is not None and isinstance(losses, GroupLosses):
-            place = part.rows.start, part.completions.start
+            row = part.rows.start
             for what, kept in (("policy", losses.before), ("reference", losses.reference)):
-                if place in kept:
-                    for column, token in _places(kept[place], losses.mask[part.rows.start]):
-                        yield f"the {what}'s log-probability of token {token} of completion {column} of prompt {name}"
+                for column, token in _places(kept.values[row], losses.mask[row]):
+                    yield f"the {what}'s log-probability of token {token} of completion {column} of prompt {name}"
         terms = [term for term, number in output.metrics.items() if not torch.isfinite(torch.tensor(number))]
         if terms:
             yield f"the term {terms[0]} of the loss of prompt {name}"

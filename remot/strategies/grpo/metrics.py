@@ -1,10 +1,11 @@
 """Metrics of the completions of a step."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from remot.strategies.grpo.parts import KeptByCompletion, Part
 from remot.structures import RewardOutput, Rollout
 
 
@@ -42,26 +43,26 @@ class LogprobMismatch:
     """
 
     rollout: Rollout
-    #: By prompt and first completion of a part, [3]: sum, count and largest, on the device.
-    of_parts: dict[tuple[int, int], Tensor] = field(default_factory=dict, init=False)
 
-    def update(self, rows: slice, first: int, logprobs: Tensor, mask: Tensor) -> None:
-        """Compare the tokens under ``mask`` of some prompts [p, G, T]; only once, as later the weights have moved.
+    def __post_init__(self) -> None:
+        logprobs = self.rollout.logprobs
+        #: [P, G, 3] sum, count and largest gap of a completion's tokens.
+        self.gaps = KeptByCompletion((*logprobs.shape[:2], 3), logprobs.device)
 
-        ``first`` is the first of those completions of each that the part holds.
-        """
-        if (rows.start, first) in self.of_parts:
-            return
-        gaps = (logprobs - self.rollout.logprobs[rows]).abs().masked_fill(~mask, 0.0).flatten(1)
-        sums = torch.stack([gaps.sum(-1), mask.flatten(1).sum(-1).to(gaps), gaps.amax(-1)], dim=-1)
-        names = [(number, first) for number in range(rows.start, rows.stop)]
-        self.of_parts.update(zip(names, sums, strict=True))
+    def update(self, part: Part, logprobs: Tensor, mask: Tensor) -> None:
+        """Compare the tokens under ``mask`` [p, G, T] of a part; only once, as later the weights have moved."""
+
+        def compute() -> Tensor:
+            gaps = (logprobs - self.rollout.logprobs[part.rows]).abs().masked_fill(~mask, 0.0)
+            return torch.stack([gaps.sum(-1), mask.sum(-1).to(gaps), gaps.amax(-1)], dim=-1)  # [p, G, 3]
+
+        self.gaps.of(part, compute)
 
     def metrics(self) -> dict[str, float]:
         """Mean over tokens and the largest; nothing if nothing was compared."""
-        if not self.of_parts:
+        if not bool(self.gaps.is_known.any()):
             return {}
-        sums = torch.stack(list(self.of_parts.values()))  # [parts, 3]
+        sums = self.gaps.values.flatten(0, 1)  # [P * G, 3]
         total, count, _ = sums.sum(0).tolist()
         largest = float(sums[:, 2].amax())
         return {"rollout/logprob_gap_mean": total / max(count, 1.0), "rollout/logprob_gap_max": largest}

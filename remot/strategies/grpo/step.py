@@ -13,7 +13,7 @@ weights in ``PostTrainingModule._update``.
 
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -47,6 +47,7 @@ from remot.strategies.counterfactuals.base import Counterfactual, questions_with
 from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
+from remot.strategies.grpo.parts import KeptByCompletion, Part
 from remot.strategies.grpo.teacher import PrivilegedTeacher, TaughtRollout
 from remot.strategies.grpo.turns import ScoredTurns, ScoreTurn
 from remot.strategies.objective import (
@@ -204,20 +205,6 @@ def select(policy: VLMPolicy, first: SampledGroups, address: StepAddress, settin
 # -- 5. losses -----------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Part:
-    """What one forward and backward pass takes: some completions of some prompts."""
-
-    rows: slice
-    completions: slice
-
-    def of(self, values: Tensor) -> Tensor:
-        """[p, G, T] bool of the prompts, from [P, G, T], False for completions that are not in this part."""
-        chosen = torch.zeros(values.shape[1], 1, dtype=torch.bool, device=values.device)  # [G, 1]
-        chosen[self.completions] = True
-        return values[self.rows] & chosen
-
-
 class GroupLosses:
     """Losses of one rollout; what does not change between updates is computed once.
 
@@ -259,10 +246,8 @@ class GroupLosses:
         if settings.criterion.denominator_is_global:
             normalizer = mean_over_processes(normalizer, mask.device)
         self.normalizer = normalizer or 1.0
-        # Log-probabilities kept between updates, [G, T] by prompt and first completion of a part, as micro-batches may
-        # become smaller.
-        self.reference: dict[tuple[int, int], Tensor] = {}
-        self.before: dict[tuple[int, int], Tensor] = {}
+        # Log-probabilities [P, G, T] that updates share.
+        self.reference, self.before = (KeptByCompletion(mask.shape, policy.device) for _ in range(2))
         self.mismatch = LogprobMismatch(rollout)
         self.conversations = selection.groups.conversations
         self.taught: TaughtRollout | None = None
@@ -334,10 +319,10 @@ class GroupLosses:
         encoded = self.policy.encode(self.encoded.prompts.select(rows)) if trained else self.encoded.select(rows)
         mask = part.of(self.mask)  # [p, G, T]
         logprobs, entropies, gaps = self._with_extras(encoded, part)  # [p, G, T] each, with gradient
-        self.mismatch.update(rows, part.completions.start, logprobs.detach(), part.of(self.scored))
+        self.mismatch.update(part, logprobs.detach(), part.of(self.scored))
         # The policy's own before the first update, not the sampler's: those differ by rounding, in half precision by
         # more than the clip range of a sequence ratio.
-        before = _of_part(self.before, part, logprobs.detach)  # [p, G, T]
+        before = self.before.of(part, logprobs.detach)  # [p, G, T]
         correction = self.settings.correction
         importance = None if correction is None else correction(before, self.rollout.logprobs[rows], mask)
         weights = None if importance is None else importance.weights
@@ -433,15 +418,7 @@ class GroupLosses:
             seen = self.policy.encode(encoded.prompts, use_reference=True) if has_own_vision else encoded
             return self._logprobs(seen, part, use_reference=True)
 
-        return _of_part(self.reference, part, compute)
-
-
-def _of_part(kept: dict[tuple[int, int], Tensor], part: Part, compute: Callable[[], Tensor]) -> Tensor:
-    """[p, G, T] of a part from ``kept``; computed and kept if one of its prompts is missing."""
-    names = [(number, part.completions.start) for number in range(part.rows.start, part.rows.stop)]
-    if any(name not in kept for name in names):
-        kept.update(zip(names, compute(), strict=True))
-    return torch.stack([kept[name] for name in names])
+        return self.reference.of(part, compute)
 
 
 # -- reports -------------------------------------------------------------------------------------------------------

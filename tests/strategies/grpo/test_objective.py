@@ -1,5 +1,8 @@
 """The reinforced objective: advantages of groups, exact ratios and KL at the start, and losses that add up."""
 
+from dataclasses import replace
+from functools import partial
+
 import numpy as np
 import pytest
 import torch
@@ -135,6 +138,24 @@ def test_parts_of_a_group_change_nothing(settings):
     assert gaps[0]
     for other in gaps[1:]:
         assert other == pytest.approx(gaps[0], rel=1e-4, abs=1e-7)
+
+
+@pytest.mark.parametrize("sizes", [(2, 1), (1, 2)], ids=["smaller", "larger"])
+def test_parts_of_other_sizes_after_the_first_update_change_nothing(sizes):
+    """As after memory has run out: the limit then divides the completions in other places."""
+    policy, batch = make_lora_policy(), make_batch(2)
+    policy.logit_bias[policy.eos_token_ids[0]] = 4.0
+    objective = objective_of(num_completions=5, micro_batch_tokens=12, loss=GRPOLoss(beta=0.1))
+    first, plain = objective.prepare(policy, batch, ADDRESS, 2), objective.prepare(policy, batch, ADDRESS, 2)
+    places = [{part.completions.stop for part in first.micro_losses.parts(size)} for size in sizes]
+    assert places[0] != places[1]
+    list(first.micro_losses(sizes[0]))
+    update(plain, policy)
+    again = replace(first, micro_losses=partial(first.micro_losses, sizes[1]))
+    assert_same_update(update(again, policy), update(plain, policy))
+    randomise_(policy.trainable_parameters(), std=0.05, seed=5)
+    assert_same_update(update(again, policy), update(plain, policy))
+    assert first.late_metrics() == pytest.approx(plain.late_metrics(), rel=1e-4, abs=1e-7)
 
 
 def test_a_part_has_at_most_so_many_tokens_unless_a_completion_has_more():
