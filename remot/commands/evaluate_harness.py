@@ -43,8 +43,9 @@ def evaluate_by_harness(
         ConfigError: If lmms-eval is missing, or weights and tasks are not named.
         EngineError: If it fails.
     """
-    from remot.evaluation.benchmarks.harness import HarnessRun, require_installed, run_harness
+    from remot.evaluation.benchmarks.harness import OUR_CLASS, HarnessRun, require_installed, run_harness
     from remot.evaluation.benchmarks.harness.results import metrics_of, num_rows, verdicts_of, version_of
+    from remot.evaluation.benchmarks.replies import settings_hash
     from remot.evaluation.benchmarks.report import Facts, report_of
     from remot.strategies.settings import PolicySettings
 
@@ -58,9 +59,11 @@ def evaluate_by_harness(
     arguments, generation = _arguments(name, source, weights.device, rows.num_frames), decoding.generation()
     where = folder / "lmms_eval"
     write_err(f"running lmms-eval on {', '.join(tasks)} with its model class {name}; its log is in {where}\n")
-    run = HarnessRun(tasks, name, arguments, where, include, decoding.batch_size, rows.limit, generation)
+    record = where / f"replies-{settings_hash({**arguments, **generation})[:8]}.jsonl" if name == OUR_CLASS else None
+    made_with = arguments | ({"record": record} if record is not None else {})
+    run = HarnessRun(tasks, name, made_with, where, include, decoding.batch_size, rows.limit, generation)
     file, results = run_harness(run)
-    samples = verdicts_of(results, file)
+    samples = verdicts_of(results, file, record)
     verdicts = [one for found in samples.values() for one in found]
     hashed = weights_hash(folder_digest(source.resolve()), PolicySettings(source))
     facts = Facts(

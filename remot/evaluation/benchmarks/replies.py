@@ -115,17 +115,17 @@ class ReplyStore:
         """The reply, None if there is none yet."""
         return self._replies.get(key)
 
-    def add(self, keys: Sequence[str], prompts: Sequence[BenchmarkPrompt], replies: Sequence[ModelReply]) -> None:
+    def add(self, keys: Sequence[str], prompt_ids: Sequence[str], replies: Sequence[ModelReply]) -> None:
         """Append the replies of a batch and wait until they are on disk; a reply that is there already stays.
 
         Raises:
             ConfigError: If they cannot be written.
         """
         lines = []
-        for key, prompt, reply in zip(keys, prompts, replies, strict=True):
+        for key, prompt_id, reply in zip(keys, prompt_ids, replies, strict=True):
             if key not in self._replies:
                 self._replies[key] = reply
-                record = {"key": key, "prompt_id": prompt.prompt_id, **asdict(reply)}
+                record = {"key": key, "prompt_id": prompt_id, **asdict(reply)}
                 lines.append(json_text(record, ensure_ascii=True) + "\n")
         try:
             with self.file.open("ab+") as file:  # which writes at the end, wherever it has read
