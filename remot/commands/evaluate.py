@@ -1,12 +1,11 @@
 """``remot evaluate``."""
 
-import re
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of
+from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of, results_folder
 from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_judge import JudgeChoice
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
@@ -76,7 +75,7 @@ def evaluate(
     from remot.commands.environment import quiet_libraries
     from remot.evaluation.benchmarks import benchmark_class
     from remot.evaluation.benchmarks.base import BenchmarkOptions
-    from remot.evaluation.benchmarks.replies import ReplyStore, settings_hash
+    from remot.evaluation.benchmarks.replies import ReplyStore
     from remot.evaluation.benchmarks.report import report_of
     from remot.evaluation.benchmarks.runner import answer_all
 
@@ -93,9 +92,9 @@ def evaluate(
     prompts, facts = _prompts(benchmark, rows, data)
     settings = decoding.settings(benchmark.max_new_tokens)
     responder = responder or responder_for(weights, server)
-    digest = settings_hash({"responder": responder.identity})[:8]
-    words = re.sub(r"[^A-Za-z0-9]+", "-", responder.description).strip("-")[-40:].strip("-")  # of the weights' name
-    folder = out or Path("evaluations") / f"{benchmark.name}-{words}-{digest}"
+    asked = {"responder": responder.identity, "settings": asdict(settings), **rows.named()}
+    words = [benchmark.name, rows.data, weights.named or server.model_name, *decoding.words()]
+    folder = out or results_folder(words, asked)
     store = ReplyStore(folder / "replies.jsonl")
     benchmark.options = replace(benchmark.options, grader=judge.grader(folder, weights.device))
     with _Progress(benchmark.name) as show:

@@ -1,12 +1,11 @@
 """``remot evaluate --harness lmms-eval``."""
 
-import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of
+from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of, results_folder
 from remot.commands.evaluate_weights import WeightChoice, folder_digest, weights_hash
 from remot.errors import ConfigError
 from remot.terminal import write_err
@@ -52,8 +51,9 @@ def evaluate_by_harness(
     require_installed()
     source = _source(weights)
     named = choice.task or []
-    slug = json.dumps([source.pretrained, choice.harness_model, *named], allow_nan=False)
-    folder = out or Path("evaluations") / f"lmms-eval-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
+    asked = {"tasks": named, "weights": asdict(source), "class": choice.harness_model, **decoding.generation()}
+    words = ["lmms-eval", "-".join(named) or rows.benchmark, weights.named, *decoding.words()]
+    folder = out or results_folder(words, {**asked, **rows.named(), "seed": decoding.seed})
     tasks, include = (named, choice.include_path) if named else _bench(rows, folder)
     name = choice.harness_model or _class_of(source)
     arguments, generation = _arguments(name, source, weights.device, rows.num_frames), decoding.generation()

@@ -46,6 +46,11 @@ class WeightChoice:
     max_pixels: int | None = None
     device: str = "auto"
 
+    @property
+    def named(self) -> str | Path | None:
+        """The trained weights, or the model."""
+        return self.ckpt_path or self.adapter or self.model
+
 
 @dataclass(frozen=True)
 class EndpointChoice:
