@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,9 +77,12 @@ class Adaptation(ABC):
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Context in which ``model`` (as wrapped) computes without adapters."""
 
-    def merged(self, model: nn.Module) -> AbstractContextManager[None]:  # noqa: ARG002 (there are no adapters)
-        """Context for passes without gradient in which ``model`` (as wrapped) computes as fast as without adapters."""
-        return contextlib.nullcontext()
+    def merged(self, model: nn.Module) -> AbstractContextManager[Mapping[nn.Parameter, Tensor]]:  # noqa: ARG002 (there are no adapters)
+        """Context for passes without gradient in which ``model`` (as wrapped) computes as fast as without adapters.
+
+        It gives the weights that hold a sum for as long, each with what it held before.
+        """
+        return contextlib.nullcontext({})
 
     @abstractmethod
     def snapshot(self, model: nn.Module, name: str = CAPTURED) -> ReferenceSnapshot:
@@ -319,7 +322,7 @@ class LoRA(Adaptation):
         context: AbstractContextManager[None] = model.disable_adapter()  # type: ignore[operator]
         return context
 
-    def merged(self, model: nn.Module) -> AbstractContextManager[None]:
+    def merged(self, model: nn.Module) -> AbstractContextManager[Mapping[nn.Parameter, Tensor]]:
         """Adapters added to copies of the weights, where that is exact and cheap."""
         return merged_adapters(model, self.disabled(model))
 

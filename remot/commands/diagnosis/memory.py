@@ -103,8 +103,9 @@ def memory_demand(sizes: ModelSizes, shape: RunShape) -> MemoryDemand:
     kept = round(sizes.trained_bytes + sizes.num_trained * shape.optimizer_bytes * number_bytes / 4)
     tokens = (shape.num_columns, shape.num_completions, shape.max_new_tokens)
     scored = (shape.num_columns, shape.completions_together, shape.max_new_tokens)
-    copied = sizes.adapted_bytes if shape.merges_adapters else 0
-    copied += sizes.prepacked_bytes if shape.prepacks_weights else 0
+    # a sum with adapters is given up once it is copied to the other layout
+    merged, packed = sizes.adapted_bytes * shape.merges_adapters, sizes.prepacked_bytes * shape.prepacks_weights
+    copied = max(merged, packed)
     return MemoryDemand(
         weights=sizes.weight_bytes,
         training=adapters + kept,
@@ -147,7 +148,13 @@ def _changes(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -> Itera
 
 
 def memory_finding(
-    sizes: ModelSizes, shape: RunShape, available: int | None, *, is_quantised: bool, is_gpu: bool
+    sizes: ModelSizes,
+    shape: RunShape,
+    available: int | None,
+    *,
+    is_quantised: bool,
+    is_gpu: bool,
+    library_bytes: int = 0,
 ) -> Finding:
     """What the run needs against what there is.
 
@@ -157,22 +164,26 @@ def memory_finding(
         available: Bytes that are free on the device; None if there is no such device here.
         is_quantised: The weights are held in 4 bits.
         is_gpu: The run is for a GPU.
+        library_bytes: What the process holds besides its tensors, where these lie in the same memory.
     """
     demand = memory_demand(sizes, shape)
+    total = demand.total + library_bytes
     parts = (
-        f"{size(demand.total)} estimated: weights {size(demand.weights)}, training {size(demand.training)}"
+        f"{size(total)} estimated: "
+        + (f"libraries {size(library_bytes)}, " if library_bytes else "")
+        + f"weights {size(demand.weights)}, training {size(demand.training)}"
         + (f", reference {size(demand.reference)}" if demand.reference else "")
         + f", and the largest of rollout {size(demand.rollout)}, update {size(demand.update)}, evaluation "
         f"{size(demand.evaluation)} with a quarter more for fragments; prompts of {shape.num_columns} tokens"
     )
-    facts = {"bytes": demand.total, "gpu_gb": demand.gpu_gb, "update": demand.update, "rollout": demand.rollout}
-    fits = available is None or demand.total <= available
+    facts = {"bytes": total, "gpu_gb": demand.gpu_gb, "update": demand.update, "rollout": demand.rollout}
+    fits = available is None or total <= available
     if is_gpu:
         gpu = "more than any one GPU has" if demand.gpu_gb is None else f"a GPU of {demand.gpu_gb} GB"
         parts += f"; {gpu}"
     less = sorted(smaller_demands(sizes, shape, is_quantised=is_quantised), key=lambda one: one[1].total)
     advice = "; ".join(
-        f"{words}: {size(one.total)}" + (f", {one.gpu_gb} GB GPU" if is_gpu and one.gpu_gb else "")
+        f"{words}: {size(one.total + library_bytes)}" + (f", {one.gpu_gb} GB GPU" if is_gpu and one.gpu_gb else "")
         for words, one in less[:5]
     )
     if fits and not is_gpu:
