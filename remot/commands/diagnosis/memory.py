@@ -24,7 +24,7 @@ class RunShape:
         batch_size: Prompts of a step.
         num_completions: Completions of a prompt; 1 if the run is supervised only.
         max_new_tokens: Longest completion.
-        micro_batch_prompts: Prompts of a backward pass.
+        micro_batch_prompts: Prompts of a backward pass at most.
         prompts_together: Prompts that are decoded together at least: a number that was set, or 1.
         evaluated_tokens: Longest completion of an evaluation.
         optimizer_bytes: Kept by the optimizer of each trained number.
@@ -48,11 +48,16 @@ class RunShape:
     micro_batch_tokens: int | None = None
 
     @property
+    def scored_together(self) -> int:
+        """Prompts of one backward pass."""
+        return min(self.micro_batch_prompts, self.batch_size)
+
+    @property
     def completions_together(self) -> int:
         """Completions of a prompt in one backward pass."""
         if self.micro_batch_tokens is None:
             return self.num_completions
-        fitting = self.micro_batch_tokens // (self.max_new_tokens * self.micro_batch_prompts)
+        fitting = self.micro_batch_tokens // (self.max_new_tokens * self.scored_together)
         return min(self.num_completions, max(1, fitting))
 
 
@@ -111,7 +116,7 @@ def memory_demand(sizes: ModelSizes, shape: RunShape) -> MemoryDemand:
         training=adapters + kept,
         reference=sizes.weight_bytes if shape.copies_model else 0,
         rollout=decode_bytes(sizes.memory, *tokens) * shape.prompts_together + copied,
-        update=score_bytes(sizes.memory, *scored) * shape.micro_batch_prompts + SCORED_ROWS * sizes.memory.logits_bytes,
+        update=score_bytes(sizes.memory, *scored) * shape.scored_together + SCORED_ROWS * sizes.memory.logits_bytes,
         evaluation=decode_bytes(sizes.memory, shape.num_columns, 1, shape.evaluated_tokens) + copied,
     )
 
@@ -126,7 +131,7 @@ def smaller_demands(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -
 
 
 def _changes(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -> Iterator[tuple[str, ModelSizes, RunShape]]:
-    if shape.micro_batch_prompts > 1:
+    if shape.scored_together > 1:
         yield "--model.micro_batch_prompts 1", sizes, replace(shape, micro_batch_prompts=1)
     if shape.num_completions * shape.max_new_tokens > FEWER_TOKENS and shape.completions_together > 1:
         fewer = replace(shape, micro_batch_prompts=1, micro_batch_tokens=FEWER_TOKENS)

@@ -116,6 +116,14 @@ def test_a_limit_of_tokens_divides_completions(limit, together):
     assert memory_demand(SIZES, shape).update == memory_demand(SIZES, fewer).update
 
 
+def test_a_backward_pass_holds_no_more_prompts_than_a_step_has():
+    """As of the quickstart with a batch of two: its micro-batch of eight would be four times too many."""
+    two, eight = (replace(SHAPE, batch_size=2, micro_batch_prompts=number) for number in (2, 8))
+    assert memory_demand(SIZES, two).update == memory_demand(SIZES, eight).update
+    limited = [replace(shape, micro_batch_tokens=4 * 8192) for shape in (two, eight)]
+    assert [shape.completions_together for shape in limited] == [2, 2]
+
+
 def test_full_weights_with_adam_and_a_copy():
     """In bfloat16: weights, gradients, two moments and the frozen copy, 2 bytes a number each."""
     whole = replace(SIZES, num_trained=SIZES.num_parameters, trained_bytes=SIZES.weight_bytes)
