@@ -157,7 +157,7 @@ def model_card(
         "pipeline_tag": "image-text-to-text",
         "tags": ["remot", "motion", *(["lora"] if is_adapter else [])],
     }
-    trained = f", trained for {step} steps" if step is not None else ""
+    trained = f", trained for {step} step{'s' * (step != 1)}" if step is not None else ""
     kind = "LoRA adapters for" if is_adapter else "Weights of"
     records = PurePath(str((config.get("data") or {}).get("records") or "")).name
     prompts = f"`{records}`" if records else "motion-contrast prompts"
@@ -267,13 +267,20 @@ def _usage(base: str, *, is_adapter: bool) -> str:
 
 def _recipe_section(config: Mapping[str, Any]) -> list[str]:
     """The configuration without what says nothing about the weights, paths by their last part."""
-    kept = {key: _without_paths(value) for key, value in config.items() if key not in _NOT_THE_RECIPE and value}
+    kept = {
+        key: _without_paths(value) for key, value in config.items() if key not in _NOT_THE_RECIPE and _is_set(value)
+    }
     if isinstance(kept.get("trainer"), dict):
-        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "logger" and value}
+        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "logger" and _is_set(value)}
     if not kept:
         return []
     listing = f"```yaml\n{yaml.safe_dump(kept, sort_keys=False)}```"
     return ["## Recipe", f"<details><summary>Configuration</summary>\n\n{listing}\n\n</details>"]
+
+
+def _is_set(value: Any) -> bool:  # noqa: ANN401 (JSON)
+    """False for null, false and what is empty; the number 0 is a setting, such as a seed."""
+    return bool(value) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _without_paths(value: Any) -> Any:  # noqa: ANN401 (JSON)

@@ -125,6 +125,9 @@ class ModelSource:
         from huggingface_hub.errors import HFValidationError
 
         base, found = self.base, None
+        if base not in EMBEDDED_MODELS and Path(base).is_dir() and not (Path(base) / "config.json").is_file():
+            msg = f"{base} holds no model: there is neither a config.json nor an adapter_config.json in it"
+            raise CheckpointError(msg)
         if base in EMBEDDED_MODELS or Path(base).is_dir() or not self._is_local_only:
             return
         with suppress(HFValidationError):  # no name of the hub, such as an absolute path

@@ -100,18 +100,24 @@ def test_scores_of_other_weights_are_refused(tmp_path):
 
 def test_the_recipe_holds_no_path_of_the_machine():
     config = {
-        "seed_everything": 3,
+        "seed_everything": 0,
         "root": "/home/lab/clips",
         "checkpoint": {"dirpath": "/home/lab/runs"},
-        "trainer": {"max_steps": 60, "logger": {"init_args": {"tracking_uri": "sqlite:////home/lab/mlflow.db"}}},
+        "trainer": {
+            "max_steps": 60,
+            "limit_val_batches": 0,
+            "deterministic": None,
+            "profiler": False,
+            "logger": {"init_args": {"tracking_uri": "sqlite:////home/lab/mlflow.db"}},
+        },
         "model": {"policy": {"source": {"pretrained": "/home/lab/models/Qwen3-VL-4B"}}},
         "data": {"exclude": ["/home/lab/test.txt"], "batch_size": 4},
     }
     text = card(config=config)
     assert "/home" not in text
     assert yaml.safe_load(text.split("```yaml\n")[1].split("```")[0]) == {
-        "seed_everything": 3,
-        "trainer": {"max_steps": 60},
+        "seed_everything": 0,
+        "trainer": {"max_steps": 60, "limit_val_batches": 0},
         "model": {"policy": {"source": {"pretrained": "Qwen3-VL-4B"}}},
         "data": {"exclude": ["test.txt"], "batch_size": 4},
     }
@@ -124,6 +130,7 @@ def test_the_usage_of_an_adapter_loads_its_base(tmp_path):
     assert 'from_pretrained("ORG/NAME")' in code
     write_card(tmp_path, CardFacts("ORG/NAME", is_adapter=True, step=7), config={}, results={})
     assert "7 steps" in (tmp_path / "README.md").read_text()
+    assert "for 1 step " in card(CardFacts("ORG/NAME", is_adapter=True, step=1))
 
 
 def test_results_of_the_runs_folder_are_found(tmp_path):

@@ -63,7 +63,8 @@ def require_checkpoint(wanted: str | Path) -> Path:
     """
     if not os.path.isfile(wanted):  # noqa: PTH113 - Path raises if the text is too long for a name
         advice = "give a .ckpt file of a run's folder; fit, validate, test and predict take `last` for the newest run's"
-        msg = f"the checkpoint {wanted!s:.200} does not exist; {advice}"
+        fact = "is a folder" if os.path.isdir(wanted) else "does not exist"  # noqa: PTH112 - as above
+        msg = f"the checkpoint {wanted!s:.200} {fact}; {advice}"
         raise CheckpointError(msg)
     return Path(wanted)
 
