@@ -19,7 +19,7 @@ from remot.tracking.compare import table_of
 from remot.tracking.folders import read_folder
 from remot.tracking.groups import RunRow
 from remot.tracking.html_report import report_html
-from remot.tracking.render import to_json, to_markdown
+from remot.tracking.render import CHANGES_TITLE, DIFFERENCES_TITLE, to_json, to_markdown
 from remot.tracking.run_file import write_run_file
 from remot.tracking.significance import significance
 from remot.tracking.svg import Line, line_chart
@@ -264,12 +264,24 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag not in ("meta", "br", "line", "circle", "polyline"):
+        if tag not in ("meta", "wbr", "br", "line", "circle", "polyline"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         if self.open and self.open[-1] == tag:
             self.open.pop()
+
+
+def test_runs_stand_first_where_each_is_a_group(table, monkeypatch):
+    """Their table says which run a group's number means, before tests speak of it."""
+    runs, others = "Runs and what they cost", [DIFFERENCES_TITLE[1:], CHANGES_TITLE[1:]]
+    grouped = report_html(table, significance(table))
+    assert grouped.index(runs) > max(map(grouped.index, others))
+    assert "init_args.<wbr>lr" in grouped
+    monkeypatch.setattr(type(table), "is_run_by_run", True)
+    page = report_html(table, significance(table))
+    assert page.count(runs) == 1
+    assert page.index(runs) < min(map(page.index, others))
 
 
 def test_the_page_is_self_contained_and_inert(table):
