@@ -213,6 +213,18 @@ def test_two_evaluations_are_distinguished_by_what_they_asked_and_how(tmp_path, 
     assert not any(line[:1] in (["scenes"], ["data"]) for line in lines)  # the same on both sides
 
 
+def test_scores_of_a_benchmark_that_runs_do_not_have_are_columns(tmp_path, capsys):
+    """Of one's own questions accuracy and score, not each task's, and not what counts replies."""
+    file = Path(evaluation_folder(tmp_path / "a", BASE)) / "scores.json"
+    means = {"accuracy": 0.25, "score": 0.5, "task/when/score": 1.0, "unparsed": 0.1, "cut_off": 0.2, "num_tokens": 9}
+    metrics = {name: {"mean": mean} for name, mean in means.items()}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"metrics": metrics}))
+    compare_command(runs=[str(tmp_path / "a")], format="markdown", png=None)
+    header, _, cells = (line.split(" | ") for line in capsys.readouterr().out.splitlines()[:3])
+    scores = {name: cell for name, cell in zip(header, cells, strict=True) if "→" in cell}
+    assert scores == {"accuracy": "– → 0.25", "score": "– → 0.50", "cut off": "– → 0.20"}
+
+
 def test_an_evaluation_of_an_earlier_version_names_the_file(tmp_path):
     folder = tmp_path / "old"
     evaluation_folder(folder, BASE)
