@@ -1,6 +1,7 @@
 """``remot evaluate``."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ from remot.terminal import console, write_out
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Verdict
+    from remot.evaluation.benchmarks.replies import ReplyStore
     from remot.evaluation.benchmarks.report import Facts, Report
     from remot.evaluation.benchmarks.responders import AnswerSettings, Responder
 
@@ -97,10 +99,20 @@ def evaluate(
     folder = out or results_folder(words, asked)
     store = ReplyStore(folder / "replies.jsonl")
     benchmark.options = replace(benchmark.options, grader=judge.grader(folder, weights.device))
-    with _Progress(benchmark.name) as show:
+    with _Progress(benchmark.name) as show, _forgotten_if_empty(store):
         replies = answer_all(benchmark, prompts, responder, settings, store, decoding.batch_size, show)
         verdicts = benchmark.concluded(replies)
     return report_of(benchmark.metrics(verdicts), verdicts, facts(responder, settings)), verdicts, folder
+
+
+@contextmanager
+def _forgotten_if_empty(store: "ReplyStore") -> Iterator[None]:
+    """A failure before the first reply leaves no folder behind, which would pass for an evaluation."""
+    try:
+        yield
+    except BaseException:
+        store.forget()
+        raise
 
 
 def _prompts(

@@ -12,6 +12,7 @@ import yaml
 from remot.bounded_yaml import parse_yaml
 from remot.errors import ConfigError
 from remot.files import cause_of, read_bounded
+from remot.structures import interval_note
 
 #: Where a run keeps the table that compares its base model with its trained policy.
 RESULTS_FILE = "held_out.json"
@@ -204,7 +205,12 @@ def _benchmarks_section(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
         asked = f"{scores.get('num_answered')} prompts from {scores.get('num_scenes')} scenes"
         of_all = f", the first of {scores.get('num_rows')}" if scores.get("limit") is not None else ""
         left_out = f", {scores['num_skipped']} left out for missing files" if scores.get("num_skipped") else ""
-        facts = [asked + of_all + left_out, *(f"{name} {value}" for name, value in settings.items())]
+        source = scores["source"] if isinstance(scores.get("source"), dict) else {}
+        rows = PurePath(str(source.get("data") or "")).name
+        facts = [f"rows of {rows}"] if rows and not version else []
+        facts += [asked + of_all + left_out, *(f"{name} {value}" for name, value in settings.items())]
+        num_scenes = scores.get("num_scenes")
+        facts += [note for note in [interval_note(num_scenes) if type(num_scenes) is int else ""] if note]
         title = f"**{_one_line(scores['benchmark'])}**{version}: {_one_line('; '.join(facts))}."
         whole = [_score_row(name, cells) for name, cells in metrics.items() if "/" not in name]
         parts = [_score_row(name, cells) for name, cells in metrics.items() if "/" in name]

@@ -153,6 +153,19 @@ def test_another_evaluation_of_the_same_weights_has_a_folder_of_its_own(rows, ca
     assert len(asked) == 11  # the batch of the first prompt alone is answered again as a whole
 
 
+@pytest.mark.parametrize("has_file", [False, True])
+def test_a_failure_before_the_first_reply_leaves_no_folder(tmp_path, rows, capsys, has_file):
+    out = tmp_path / "out"
+    if has_file:
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+    with serving(lambda *_: (400, {"error": "no"}, {})) as (url, _):
+        words = ("--benchmark", "jsonl", "--data", rows, "--endpoint", url, "--model_name", "m", "--out", out)
+        assert "400" in complaint(capsys, *words)
+    assert out.exists() == has_file
+    assert not has_file or [file.name for file in out.iterdir()] == ["notes.txt"]
+
+
 def test_an_endpoint(tmp_path, rows, capsys):
     def answer(_, body):
         text = body["messages"][0]["content"][-1]["text"]

@@ -77,6 +77,7 @@ def test_benchmarks_are_tables_with_version_interval_and_count():
     for fact in ("90 prompts from 40 scenes", "first of 693", "10 left out", "greedy", "max_new_tokens 512"):
         assert fact in text
     assert "Not evaluated" not in text
+    assert "hold less than 95 %" not in text
     assert text.index("overall | 0.5") < text.index("<details>") < text.index("domain/nav")
 
 
@@ -96,6 +97,14 @@ def test_scores_of_other_weights_are_refused(tmp_path):
             read_scores([file], "ab" * 32)
     with pytest.raises(ConfigError, match=r"none\.json"):
         read_scores([tmp_path / "none.json"], "ab" * 32)
+
+
+def test_a_benchmark_without_a_version_names_its_rows_and_few_scenes_are_said():
+    few = SCORES | {"version": "", "num_scenes": 2, "source": {"data": "/home/lab/my_questions.jsonl"}}
+    text = model_card(CardFacts("remot-tiny", is_adapter=True), config={}, results={}, benchmarks=[few])
+    assert "rows of my_questions.jsonl; 90 prompts from 2 scenes" in text
+    assert "intervals over 2 scenes hold less than 95 %" in text
+    assert "/home" not in text
 
 
 def test_the_recipe_holds_no_path_of_the_machine():
