@@ -135,14 +135,14 @@ class Report:
 def report_of(metrics: Sequence[Metric], verdicts: Sequence[Verdict], facts: Facts) -> Report:
     """Values of a benchmark's metrics and of those that all have, as far as these are known of every reply."""
     scenes = [one.prompt.scene for one in verdicts]
-    common = [
+    common: list[tuple[str, str, list[float | None]]] = [
         ("unparsed", "no answer read", [one.parsed is None if one.knows_parsed else None for one in verdicts]),
         ("cut_off", "did not end within the budget", [one.reply.cut_off for one in verdicts]),
         ("num_tokens", "mean length of a reply", [one.reply.num_tokens or None for one in verdicts]),
     ]
     # A mean over some of the replies, such as those that were not cached, would not be that of the model.
     known = [
-        Metric(name, Mean([(scene, float(value)) for scene, value in zip(scenes, values, strict=True)]), note)
+        Metric(name, Mean([(scene, one) for scene, one in zip(scenes, values, strict=True) if one is not None]), note)
         for name, note, values in common
         if values and None not in values
     ]
