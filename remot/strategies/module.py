@@ -58,6 +58,7 @@ from remot.strategies.optimization import (
     describe_optimization,
     is_another_optimizer,
     make_optimization,
+    require_usable_settings,
 )
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
@@ -161,13 +162,14 @@ class PostTrainingModule(AnsweringModule):
     # -- set-up --------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Refuse strategies that cannot work and engines that are not there, before long work."""
+        """Refuse strategies and optimizers that cannot work and engines that are not there, before long work."""
         require_supported(self.trainer.strategy)
         use_durable_checkpoints(self.trainer.strategy)
         if self.trainer.precision == "16-true":
             msg = "trainer.precision 16-true trains to NaN within a few steps; take bf16-mixed, bf16-true or 16-mixed"
             raise ConfigError(msg)
         if stage == "fit":
+            require_usable_settings(self.optimizer_factory, self.scheduler_factory)
             for phase in self.strategy.phases:
                 self.objectives[phase].check()
 
