@@ -68,3 +68,10 @@ def test_nan_is_named_wherever_it_stands():
     with pytest.raises(ConfigError, match=r"model\.tasks\.1\.scale is NaN"):
         require_numbers({"model": {"tasks": [1.0, {"scale": NAN}]}})
     require_numbers({"model": {"tasks": (INF, "nan", None)}})
+
+
+@pytest.mark.parametrize("value", [2**63, -(2**63) - 1, 10**4000], ids=["above", "below", "far"])
+def test_an_integer_of_more_than_64_bits_is_named(value):
+    with pytest.raises(ConfigError, match=r"trainer\.max_steps has \d+ bits"):
+        require_numbers({"trainer": {"max_steps": value}})
+    require_numbers({"trainer": {"max_steps": 2**63 - 1, "min_steps": -(2**63), "barebones": True}})
