@@ -10,6 +10,9 @@ from torch import Tensor
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 
+#: Their noise alone takes half a gigabyte.
+MAX_TOKENS_OF_PROMPT = 2**24
+
 
 @dataclass(frozen=True)
 class SamplingSettings:
@@ -65,6 +68,20 @@ class RolloutRequest:
     max_new_tokens: int  # longest completion T, end-of-turn token included
     sampling: SamplingSettings
     address: RolloutAddress
+
+
+def require_lengths(key: str, num_completions: int, max_new_tokens: int) -> None:
+    """Refuse more tokens of one prompt than there is memory for.
+
+    Raises:
+        ConfigError: With the settings below ``key``.
+    """
+    if num_completions * max_new_tokens > MAX_TOKENS_OF_PROMPT:
+        msg = (
+            f"{key}: num_completions {num_completions} and max_new_tokens {max_new_tokens} are too many tokens for one "
+            f"prompt; lower one, so that their product is at most {MAX_TOKENS_OF_PROMPT:,}"
+        )
+        raise ConfigError(msg)
 
 
 def uniform_noise(seed: int, step: int, prompt_ids: Sequence[str], num_completions: int, num_tokens: int) -> Tensor:

@@ -7,7 +7,7 @@ import signal
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,6 +27,8 @@ POLL_SECONDS = 5
 REPORT_SECONDS = 60.0
 #: So often in a row workers are started again for the same batch.
 MAX_RESTARTS = 2
+#: No machine has the memory for more processes, more prompts in a batch, or the answers to more prompts.
+MAX_WORKERS, MAX_PROMPTS = 1024, 2**20
 #: How PyTorch says that workers have ended, and that they gave nothing within ``POLL_SECONDS``.
 _ENDED, _TIMED_OUT = re.compile(r"DataLoader worker \(pid.*?\) [^.\n]*"), "DataLoader timed out"
 
@@ -264,17 +266,31 @@ def address_loader(
     )
 
 
-def require_loadable(batch_size: int, num_prompts: int, num_workers: int) -> None:
-    """Refuse batches that an epoch cannot hold, and a number of processes that there cannot be."""
+def require_loadable(batch_size: int, num_prompts: int, num_workers: int, num_held_out: Mapping[str, int]) -> None:
+    """Refuse batches that an epoch cannot hold, and numbers that no machine has the memory for.
+
+    Args:
+        batch_size: Prompts of a batch.
+        num_prompts: Training prompts of an epoch.
+        num_workers: Processes that decode.
+        num_held_out: Prompts of validation and test, by their setting.
+    """
     if not 1 <= batch_size <= num_prompts:
         msg = (
             f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
             "choose a batch of at least 1 and no more than an epoch"
         )
         raise ConfigError(msg)
-    if num_workers < 0:
-        msg = f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode"
+    if not 0 <= num_workers <= MAX_WORKERS:
+        msg = (
+            f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode, "
+            f"at most {MAX_WORKERS}"
+        )
         raise ConfigError(msg)
+    for name, number in {"batch_size": batch_size, **num_held_out}.items():
+        if number > MAX_PROMPTS:
+            msg = f"{name} is {number}; choose at most {MAX_PROMPTS:,} prompts"
+            raise ConfigError(msg)
 
 
 def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls

@@ -10,13 +10,17 @@ from remot.callbacks.samples import CompletionSamples
 from remot.commands.parsing.functions import require_numbers
 from remot.commands.training.checks import require_intervals
 from remot.data.clips.splits import split_by_scene
+from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.bad_clips import BadClips
 from remot.errors import ConfigError
 from remot.evaluation.benchmark import EvaluationSettings
+from remot.evaluation.benchmarks.responders import AnswerSettings
 from remot.losses import GRPOLoss
 from remot.models import LoRA, ModelSource
 from remot.rewards import ConcisenessReward, IsolatedReward, ReMoTReward
 from remot.rollout.servers.client import JSONClient
+from remot.strategies import GRPOObjective, ShuffledFrames
+from remot.strategies.dpo.pairs import OwnCompletions
 from remot.strategies.sft import SFTObjective
 
 NAN, INF = math.nan, math.inf
@@ -46,6 +50,20 @@ NAN, INF = math.nan, math.inf
         (BadClips, "max_wait_seconds", (0.0, NAN, INF, 1e30)),
         (lambda max_seconds: IsolatedReward(ReMoTReward(), max_seconds), "max_seconds", (0.0, NAN, INF)),
         (lambda timeout_seconds: JSONClient("http://h", timeout_seconds, 0, 1), "timeout_seconds", (0.0, NAN, INF)),
+        (lambda num_completions: GRPOObjective(num_completions, 64), "num_completions", (2**18 + 1, 10**9)),
+        (lambda max_new_tokens: GRPOObjective(8, max_new_tokens), "max_new_tokens", (2**21 + 1, 10**9)),
+        (EvaluationSettings, "max_new_tokens", (2**24 + 1,)),
+        (OwnCompletions, "num_completions", (2**24 + 1,)),
+        (ShuffledFrames, "num_completions", (2**24 + 1,)),
+        (AnswerSettings, "max_new_tokens", (0, 2**24 + 1)),
+        (MotionDataModule, "num_workers", (-1, 1025, 10**6)),
+        (MotionDataModule, "num_val_prompts", (2**20 + 1,)),
+        (MotionDataModule, "num_test_prompts", (2**20 + 1,)),
+        (
+            lambda batch_size: MotionDataModule(batch_size=batch_size, num_train_prompts_per_epoch=10**12),
+            "batch_size",
+            (2**20 + 1, 10**9),
+        ),
         (lambda val_fraction: split_by_scene((), val_fraction, 0.1), "val_fraction", (-0.1, 0.9, NAN, INF)),
     ],
     ids=lambda value: value if isinstance(value, str) else getattr(value, "__name__", None),
