@@ -12,6 +12,8 @@ from remot.seeding import numpy_generator
 
 #: Their noise alone takes half a gigabyte.
 MAX_TOKENS_OF_PROMPT = 2**24
+#: What is divided by less may leave the range of float32.
+LEAST_TEMPERATURE = 1e-6
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,10 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         is_finite = 0 <= self.temperature < math.inf  # False for NaN too
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            least = f"give 0 for the most likely token, or at least {LEAST_TEMPERATURE:g}"
+            msg = f"sampling.temperature is {self.temperature:g}, by which no logit can be divided; {least}"
+            raise ConfigError(msg)
         if not is_finite or self.top_k < 0 or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
             msg = f"sampling needs temperature ≥ 0, top_k ≥ 0, 0 < top_p ≤ 1 and 0 ≤ min_p ≤ 1, got {self}"
             raise ConfigError(msg)

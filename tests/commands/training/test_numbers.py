@@ -18,6 +18,7 @@ from remot.evaluation.benchmarks.responders import AnswerSettings
 from remot.losses import GRPOLoss
 from remot.models import LoRA, ModelSource
 from remot.rewards import ConcisenessReward, IsolatedReward, ReMoTReward
+from remot.rollout.sampling import SamplingSettings
 from remot.rollout.servers.client import JSONClient
 from remot.strategies import GRPOObjective, ShuffledFrames
 from remot.strategies.dpo.pairs import OwnCompletions
@@ -53,6 +54,7 @@ NAN, INF = math.nan, math.inf
         (lambda num_completions: GRPOObjective(num_completions, 64), "num_completions", (2**18 + 1, 10**9)),
         (lambda max_new_tokens: GRPOObjective(8, max_new_tokens), "max_new_tokens", (2**21 + 1, 10**9)),
         (EvaluationSettings, "max_new_tokens", (2**24 + 1,)),
+        (SamplingSettings, "temperature", (1e-30, 1e-300)),
         (OwnCompletions, "num_completions", (2**24 + 1,)),
         (ShuffledFrames, "num_completions", (2**24 + 1,)),
         (AnswerSettings, "max_new_tokens", (0, 2**24 + 1)),
