@@ -8,7 +8,7 @@ from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.progress import PhaseProgressBar
 from remot.callbacks.samples import CompletionSamples
 from remot.commands.parsing.functions import require_numbers
-from remot.commands.training.checks import require_intervals
+from remot.commands.training.checks import require_intervals, require_time
 from remot.data.clips.splits import split_by_scene
 from remot.data.datamodule import MotionDataModule
 from remot.data.datasets.bad_clips import BadClips
@@ -77,11 +77,37 @@ def test_what_means_nothing_is_refused(kind, key, values):
 
 
 @pytest.mark.parametrize(
-    ("key", "value"), [("check_val_every_n_epoch", 0), ("check_val_every_n_epoch", -1), ("log_every_n_steps", -1)]
+    ("key", "value"),
+    [
+        ("check_val_every_n_epoch", 0),
+        ("check_val_every_n_epoch", -1),
+        ("log_every_n_steps", -1),
+        ("devices", 10**6),
+        ("devices", "1000000"),
+        ("devices", -2),
+        ("num_nodes", 0),
+        ("num_nodes", 10**6),
+    ],
 )
 def test_intervals_of_lightning(key, value):
     with pytest.raises(ConfigError, match=f"trainer.{key} is {value}"):
         require_intervals({key: value})
+
+
+def test_devices_that_can_be_meant():
+    for value in (1, 8, -1, "auto", "2", "0,1", [0, 1], "-1", None):
+        require_intervals({"devices": value})
+
+
+@pytest.mark.parametrize(
+    "value", ["99999999999999999999:00:00:00", {"days": 1e30}, {"seconds": -1}, {"weeks": INF}, {"minutes": "1"}]
+)
+def test_a_time_that_is_no_duration(value):
+    with pytest.raises(ConfigError, match=r"trainer\.max_time is .*(99:00|\{)"):
+        require_time(value)
+    require_time("00:00:00:04")
+    require_time({"weeks": 1, "hours": 0.5})
+    require_time(None)
 
 
 def test_nan_is_named_wherever_it_stands():
