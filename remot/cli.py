@@ -43,7 +43,6 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         with stops_as_exits():
             run(list(sys.argv[1:] if args is None else args))
-        sys.stdout.flush()
         if (lost := lost_output()) is not None:
             write_err(f"remot: the standard output took no more text ({lost.strerror}); all else was done\n")
             sys.exit(EXIT_BAD_INPUT)

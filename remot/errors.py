@@ -3,6 +3,7 @@
 Everything that derives from :class:`RemotError` reaches the terminal as one sentence without a traceback.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -93,6 +94,17 @@ def known_cause(error: BaseException | None) -> RemotError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def require_docstrings() -> None:
+    """Refuse a Python that drops docstrings, which transformers reads while it loads a model.
+
+    Raises:
+        ConfigError: With what to unset.
+    """
+    if sys.flags.optimize > 1:
+        msg = "transformers needs the docstrings that PYTHONOPTIMIZE=2 (python -OO) drops: unset it, or set it to 1"
+        raise ConfigError(msg)
 
 
 def require_type(name: str, value: object, expected: type) -> None:

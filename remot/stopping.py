@@ -167,7 +167,7 @@ def follow_launcher() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop(LAUNCHER)
+        os.environ.pop(LAUNCHER, None)
         if before is not None:
             os.environ[LAUNCHER] = before
 

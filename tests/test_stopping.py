@@ -135,3 +135,14 @@ def test_a_process_ends_when_the_one_that_launched_it_has(monkeypatch, kind):
     os.close(writer)
     assert os.read(reader, 5) == b"ended"
     assert stopping.LAUNCHER not in os.environ
+
+
+def test_a_run_that_empties_the_environment_ends_well(monkeypatch):
+    """As a reward may."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    held = dict(os.environ)
+    try:
+        with follow_launcher():
+            os.environ.clear()
+    finally:
+        os.environ.update(held)

@@ -252,8 +252,9 @@ class PostTrainingModule(AnsweringModule):
         trained = TrainedBatch(phase, batch, prepared)
         for _ in range(prepared.num_updates):
             metrics |= self._update(trained)
-            # A fault would repeat, as nothing has moved; and updates must not continue into another phase.
-            if self._guard.fault or self.strategy.phase(self.global_step) != phase:
+            # A fault would repeat, as nothing has moved; updates must not continue into another phase, or past the end.
+            is_last = 0 < self.trainer.max_steps <= self.global_step
+            if self._guard.fault or is_last or self.strategy.phase(self.global_step) != phase:
                 break
         self.last_skipped = skipped = self._guard.count(self.global_step - 1, trained)
         if skipped is not None:

@@ -162,6 +162,13 @@ def test_an_error_between_the_updates_of_a_step_undoes_them(tmp_path, after):
     assert_goes_on_as_without_fault(tmp_path / "run", 3, trainer_settings={"max_steps": 9}, updates=3)
 
 
+def test_updates_of_a_step_end_with_the_run(tmp_path):
+    """A billion updates of the second rollout would be the same batch for days."""
+    module = make(updates=3)
+    _, trainer = run(module, tmp_path / "run", max_steps=4)
+    assert trainer.global_step == 4
+
+
 @pytest.mark.slow
 def test_weights_too_large_to_keep_twice_leave_the_checkpoint_before(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(module_file, "MAX_KEPT_BYTES", 0)

@@ -73,6 +73,8 @@ from remot.tracking import (
 )
 from remot.tracking.journal import FOLDER, known_run_id
 
+#: What PyTorch says where the system gives no memory for a tensor on the CPU.
+NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 #: What gloo, NCCL and PyTorch's store of addresses say when a process has ended; and what to do about it.
 OF_CONNECTIONS = ("gloo/transport", "NCCL", "Connection closed by peer", "Connection reset by peer", "TCPStore")
 LOST = "its own output or the system's log tells why"
@@ -360,7 +362,7 @@ def _known_fault(error: Exception) -> RemotError | None:
     text = first_words(str(error))
     if "conditioned on metric" in text:  # EarlyStopping's metric is none of this run
         return ConfigError(text)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY in str(error):
         settings = (
             "lower one of model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, "
             "data.batch_size"

@@ -47,7 +47,7 @@ class GRPOObjective(Objective):
             crashes or takes memory ends the step and not the run's process.
         reward_seconds: Longest time for the completions of a step, with ``isolate``.
         loss: What is minimised, one of :mod:`remot.losses`; GRPO with the paper's numbers if None.
-        updates_per_rollout: Optimiser updates made from one rollout, fewer where a phase of the schedule ends. The
+        updates_per_rollout: Optimiser updates made from one rollout, fewer where a phase or the run ends. The
             ratio of the first one is exactly 1.
         advantages: How completions are compared; z-scores within the group if None.
         mask_truncated: Do not train on completions that were cut off (overlong filtering of DAPO, arXiv 2503.14476).

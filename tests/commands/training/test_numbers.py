@@ -30,11 +30,12 @@ NAN, INF = math.nan, math.inf
 @pytest.mark.parametrize(
     ("kind", "key", "values"),
     [
-        (LoRA, "rank", (0, -1)),
+        (LoRA, "rank", (0, -1, 2**14 + 1, 10**9)),
         (LoRA, "alpha", (0.0, -1.0, INF, NAN)),
         (LoRA, "dropout", (-0.1, 1.0, INF, NAN)),
         (ModelSource, "max_pixels", (0, -1)),
-        (ModelSource, "video_min_pixels", (0, -1)),
+        (ModelSource, "min_pixels", (0, 2**24 + 1, 10**9)),
+        (ModelSource, "video_min_pixels", (0, -1, 2**24 + 1)),
         (lambda max_pixels: ModelSource(min_pixels=256, max_pixels=max_pixels), "max_pixels", (255,)),
         (GRPOLoss, "beta", (-0.1, INF, NAN)),
         (SFTObjective, "letter_weight", (-1.0, INF, NAN)),
