@@ -11,7 +11,7 @@ import pytest
 from remot import stopping
 from remot.stopping import StoppedBySignal, follow_launcher, is_unclaimed, stops_as_exits, watched
 
-NUMBERS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+NUMBERS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU, signal.SIGUSR1]
 #: A command that says when it has begun, then does something.
 COMMAND = """
 import sys, time

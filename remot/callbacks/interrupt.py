@@ -40,7 +40,7 @@ class InterruptCheckpoint(Callback):
 
     A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
     a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
-    one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but a
+    one does. SIGTERM, SIGHUP, SIGQUIT and SIGXCPU do the same, SIGUSR1 and SIGUSR2 where no batch system uses them; a
     second one changes nothing. Where a step takes longer than :data:`FINISH_SECONDS` after the signal, as in a rollout
     or a reward that hangs, it is given up, and the state before it is saved. A signal that the process ignores, as
     SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step, whichever was signalled, or
@@ -150,7 +150,9 @@ class InterruptCheckpoint(Callback):
         if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError) or self._is_finished:
             return
         if is_stop or self._updates_before_step is not None:
-            reason = "" if is_stop else f"{_failed(trainer, exception)} "
+            is_undone = isinstance(pl_module, PostTrainingModule) and not pl_module.is_between_steps
+            step = self._updates_before_step if is_undone else trainer.global_step
+            reason = "" if is_stop else f"The step after {step} failed with {_described(exception)}. "
             with report_failure(trainer):
                 self._save_state(trainer, pl_module, reason)
 
@@ -306,13 +308,13 @@ def _unused_signals() -> list[signal.Signals]:
     return [number for number in BATCH_SIGNALS if is_unclaimed(number)]
 
 
-def _failed(trainer: Trainer, error: BaseException) -> str:
-    """What failed, and the line where it did, which errors of this library do not need."""
+def _described(error: BaseException) -> str:
+    """The error, and the line where it did, which errors of this library do not need."""
     frames = [] if isinstance(error, RemotError) else traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
     text = printable((str(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
     notes = "".join(f"; {printable(note)}" for note in getattr(error, "__notes__", ()))[:MAX_REASON_CHARS]
-    return f"The step after {trainer.global_step} failed with {type(error).__name__}: {text}{notes}{where}."
+    return f"{type(error).__name__}: {text}{notes}{where}"
 
 
 def _save(trainer: Trainer, reason: str) -> None:

@@ -119,7 +119,7 @@ def test_second_press_does_not_wait(tmp_path):
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
 
 
-STOPS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+STOPS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU, signal.SIGUSR1]
 
 
 @pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
