@@ -96,6 +96,14 @@ def known_cause(error: BaseException | None) -> RemotError | None:
     return None
 
 
+def text_of(error: BaseException) -> str:
+    """What an error says, whatever its class does instead of saying it."""
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 (the error itself is to be reported)
+        return f"its text cannot be had ({type(fault).__name__})"
+
+
 def require_docstrings() -> None:
     """Refuse a Python that drops docstrings, which transformers reads while it loads a model.
 

@@ -17,7 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.callbacks.progress import PhaseProgressBar
 from remot.distributed import alone, least_over_processes
-from remot.errors import NonFiniteError, RemotError
+from remot.errors import NonFiniteError, RemotError, text_of
 from remot.locks import locked
 from remot.stopping import BATCH_SIGNALS, STOP_SIGNALS, Handler, StoppedBySignal, is_unclaimed, watched
 from remot.strategies.checkpoint_io import read_checkpoint
@@ -312,7 +312,7 @@ def _described(error: BaseException) -> str:
     """The error, and the line where it did, which errors of this library do not need."""
     frames = [] if isinstance(error, RemotError) else traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = printable((str(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
+    text = printable((text_of(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
     notes = "".join(f"; {printable(note)}" for note in getattr(error, "__notes__", ()))[:MAX_REASON_CHARS]
     return f"{type(error).__name__}: {text}{notes}{where}"
 

@@ -114,10 +114,18 @@ def _by_age(paths: Iterable[Path]) -> list[Path]:
 
     def age(path: Path) -> tuple[int, bool]:
         last = path.with_name(f"{LAST}{path.suffix}")
-        times = [one.stat().st_mtime_ns for one in {path, last} if one.exists()]
-        return (min(times), False) if path.name == PREVIOUS else (path.stat().st_mtime_ns, True)
+        times = {one: _modified_ns(one) for one in (path, last)}
+        return (min(filter(None, times.values()), default=0), False) if path.name == PREVIOUS else (times[path], True)
 
     return sorted(paths, key=age, reverse=True)
+
+
+def _modified_ns(path: Path) -> int:
+    """When a file was written; 0 for a link that leads nowhere, and for a file that another run has replaced."""
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return 0
 
 
 def _newest(runs: Path, sought: Sought, on_progress: Callable[[str], None]) -> Path:
