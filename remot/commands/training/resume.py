@@ -121,11 +121,11 @@ def _by_age(paths: Iterable[Path]) -> list[Path]:
 
 
 def _modified_ns(path: Path) -> int:
-    """When a file was written; 0 for a link that leads nowhere, and for a file that another run has replaced."""
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0
+    """When a file, or a link that leads nowhere, was written; 0 if it has gone meanwhile, as another run replaced it."""
+    for look in (path.stat, path.lstat):
+        with suppress(OSError):
+            return look().st_mtime_ns
+    return 0
 
 
 def _newest(runs: Path, sought: Sought, on_progress: Callable[[str], None]) -> Path:
