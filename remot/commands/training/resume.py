@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -121,7 +122,7 @@ def _by_age(paths: Iterable[Path]) -> list[Path]:
 
 
 def _modified_ns(path: Path) -> int:
-    """When a file, or a link that leads nowhere, was written; 0 if it has gone meanwhile, as another run replaced it."""
+    """When a file, or a link that leads nowhere, was written; 0 if another run has replaced it meanwhile."""
     for look in (path.stat, path.lstat):
         with suppress(OSError):
             return look().st_mtime_ns
