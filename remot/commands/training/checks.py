@@ -139,6 +139,21 @@ def require_intervals(trainer: Mapping[str, Any]) -> None:
             raise ConfigError(msg)
 
 
+def experiment_folder(root: str | None, experiment: str) -> Path:
+    """Where the runs of an experiment are, below the trainer's root folder.
+
+    Names of some servers begin with a slash, such as ``/Users/me/motion``; that is no place on this machine.
+
+    Raises:
+        ConfigError: If the name leads outside.
+    """
+    parts = [part for part in experiment.split("/") if part]
+    if ".." in parts or "\0" in experiment:
+        msg = f"trainer.logger: experiment_name {experiment!r:.80} leads out of {RUNS_FOLDER}; leave out `..`"
+        raise ConfigError(msg)
+    return Path(root or ".", RUNS_FOLDER, *parts)
+
+
 def require_folder(path: Path) -> None:
     """Refuse, before hours of training, a folder that could not be made.
 

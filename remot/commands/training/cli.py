@@ -35,7 +35,7 @@ from remot.commands.environment import quiet_libraries
 from remot.commands.parsing.errors import constructing, first_words
 from remot.commands.parsing.functions import require_numbers
 from remot.commands.training.checks import (
-    RUNS_FOLDER,
+    experiment_folder,
     require_folder,
     require_intervals,
     require_seed,
@@ -210,7 +210,7 @@ class RemotCLI(LightningCLI):
         if self.subcommand == "fit" and all(config.trainer.get(key) in (None, -1) for key in ENDS):
             msg = f"the run has no end: set trainer.{' or trainer.'.join(ENDS)}, as the files in configs/ do"
             raise ConfigError(msg)
-        runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
+        runs = experiment_folder(config.trainer.default_root_dir, experiment)
         require_folder(runs)
         _source_of(config).require_found()
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config), _tell)
