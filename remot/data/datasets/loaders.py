@@ -2,6 +2,7 @@
 
 import atexit
 import itertools
+import os
 import re
 import signal
 import threading
@@ -9,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.queues import Queue
 from typing import Any
 
 import torch
@@ -18,8 +20,9 @@ from torch.utils.data._utils import signal_handling
 from remot.data.datasets.bad_clips import BadClips
 from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.deadline import in_time, waited
-from remot.errors import ConfigError, ResourceError
+from remot.errors import ConfigError, ResourceError, text_of
 from remot.structures import PromptBatch
+from remot.terminal import write_err
 
 #: How often PyTorch looks whether workers are alive while it waits for them.
 POLL_SECONDS = 5
@@ -261,7 +264,7 @@ def address_loader(
         collate_fn=collate_prompts,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_begin_worker,
         timeout=POLL_SECONDS if num_workers > 0 else 0,
     )
 
@@ -293,9 +296,16 @@ def require_loadable(batch_size: int, num_prompts: int, num_workers: int, num_he
             raise ConfigError(msg)
 
 
-def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
-    """Keep several workers from using more threads than there are cores."""
+def _begin_worker(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
+    """Use one thread, as several workers would use more than there are cores; end where a batch cannot be sent."""
     torch.set_num_threads(1)
+    Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
+
+
+def _end_worker(error: BaseException, _batch: object) -> None:
+    """A batch for which there is no shared memory or no file is dropped by Python, and would be awaited for long."""
+    write_err(f"a data worker cannot send a batch: {text_of(error)}\n")
+    os._exit(1)
 
 
 def collate_prompts(samples: Sequence[Sample]) -> PromptBatch:
