@@ -104,6 +104,16 @@ def text_of(error: BaseException) -> str:
         return f"its text cannot be had ({type(fault).__name__})"
 
 
+#: What PyTorch says where the system gives no memory for a tensor on the CPU.
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if the machine or a GPU gave no memory; without importing PyTorch."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return not kinds.isdisjoint({"MemoryError", "OutOfMemoryError"}) or _NO_MEMORY in text_of(error)
+
+
 def require_docstrings() -> None:
     """Refuse a Python that drops docstrings, which transformers reads while it loads a model.
 

@@ -4,9 +4,11 @@ import errno
 import os
 
 import pytest
+import torch
 
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.parsing.errors import constructing, explain
+from remot.commands.training.cli import _known_fault
 from remot.errors import ConfigError
 from tests.commands.parsing.test_errors import QUICKSTART, _no_model_is_loaded, complaint
 
@@ -262,6 +264,26 @@ def test_full_disk(monkeypatch, capfd):
         main(["fit"])
     assert stop.value.code == EXIT_BAD_INPUT
     assert capfd.readouterr().err == "remot: runs/last.ckpt: No space left on device\n"
+
+
+NO_MEMORY = "[enforce fail] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 128 bytes."
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("tried to allocate 2 GiB"), RuntimeError(NO_MEMORY)]
+)
+def test_memory_that_runs_out(monkeypatch, capfd, error):
+    """In any command, also while libraries are imported; PyTorch has an error of its own for GPUs alone."""
+
+    def no_room(_):
+        raise error
+
+    monkeypatch.setattr("remot.commands.run", no_room)
+    with pytest.raises(SystemExit) as stop:
+        main(["fit"])
+    assert stop.value.code == EXIT_BAD_INPUT
+    assert capfd.readouterr().err.startswith("remot: memory ran out (")
+    assert "model.grpo.max_new_tokens" in str(_known_fault(error))  # a training knows what to lower
 
 
 def test_constructors_that_older_parsers_only_quote():

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import torch
 from jsonargparse import ActionYesNo, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -56,7 +55,7 @@ from remot.commands.training.resume import (
 from remot.commands.training.run_folder import FolderLock, claim_folder, remove_unused
 from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
 from remot.data.datamodule import MotionDataModule
-from remot.errors import ConfigError, RemotError, ResourceError, known_cause, text_of
+from remot.errors import ConfigError, RemotError, ResourceError, is_out_of_memory, known_cause, text_of
 from remot.models.loading import ModelSource, describe_source
 from remot.stopping import StoppedBySignal, follow_launcher
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
@@ -73,8 +72,6 @@ from remot.tracking import (
 )
 from remot.tracking.journal import FOLDER, known_run_id
 
-#: What PyTorch says where the system gives no memory for a tensor on the CPU.
-NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
 #: What gloo, NCCL and PyTorch's store of addresses say when a process has ended; and what to do about it.
 OF_CONNECTIONS = ("gloo/transport", "NCCL", "Connection closed by peer", "Connection reset by peer", "TCPStore")
 LOST = "its own output or the system's log tells why"
@@ -363,7 +360,7 @@ def _known_fault(error: Exception) -> RemotError | None:
     text = first_words(whole)
     if "conditioned on metric" in text:  # EarlyStopping's metric is none of this run
         return ConfigError(text)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError) or NO_MEMORY in whole:
+    if is_out_of_memory(error):
         settings = (
             "lower one of model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, "
             "data.batch_size"
