@@ -130,9 +130,6 @@ class PostTrainingModule(AnsweringModule):
         if not 0 <= gradient_clip_norm < math.inf:  # nor NaN
             msg = f"gradient_clip_norm is the largest gradient norm, or 0 for no clipping, got {gradient_clip_norm}"
             raise ConfigError(msg)
-        if max_skipped_in_a_row < 1:
-            msg = f"max_skipped_in_a_row is at least 1, got {max_skipped_in_a_row}"
-            raise ConfigError(msg)
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
