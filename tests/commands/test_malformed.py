@@ -55,6 +55,11 @@ def test_settings_of_the_trainer(complaint, arguments, told):
     assert all(word in sentence for word in told), sentence
 
 
+def test_a_batch_job_that_lightning_cannot_use(complaint, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert "--ntasks-per-node=2" in complaint("fit", *WITHOUT_LOGGER)
+
+
 @pytest.mark.parametrize("max_time", ["00:01:00:00", "{hours: 3, minutes: 30}"])
 def test_times_that_are_right_are_no_mistake(complaint, max_time):
     """The run gets as far as its clips."""

@@ -177,7 +177,7 @@ class RemotCLI(LightningCLI):
         _ = self.datamodule.sources
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             msg = f"trainer: {first_words(str(error))}"
             raise ConfigError(msg) from error
         config, journal = self.config[self.subcommand], FOLDER
