@@ -117,7 +117,7 @@ def require_time(max_time: object) -> None:
 
 #: Settings of the trainer with the least and the largest number that can be meant. Lightning starts as many processes
 #: as ``devices`` says, and waits for those of all nodes.
-RANGES = {
+RANGES: Mapping[str, tuple[int, int | None]] = {
     "check_val_every_n_epoch": (1, None),
     "log_every_n_steps": (0, None),
     "devices": (-1, 1024),
