@@ -138,6 +138,10 @@ class FullWeights(Adaptation):
         return ModelSnapshot(self.unwrap(model))
 
 
+#: No layer of a model is wider.
+MAX_RANK = 2**14
+
+
 @dataclass(eq=False)
 class LoRA(Adaptation):
     """Low-rank adapters on the language model's linear layers (arXiv 2106.09685).
@@ -182,10 +186,10 @@ class LoRA(Adaptation):
 
     def __post_init__(self) -> None:
         self.modules_to_save = tuple(self.modules_to_save)
-        if not (self.rank >= 1 and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
+        if not (1 <= self.rank <= MAX_RANK and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
             msg = (
                 f"model.policy.adaptation: rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}; give a rank "
-                "from 1, a finite alpha above 0 and a dropout from 0 to below 1"
+                f"from 1 to {MAX_RANK}, a finite alpha above 0 and a dropout from 0 to below 1"
             )
             raise ConfigError(msg)
         if self.init_lora_weights not in (True, False, "gaussian"):

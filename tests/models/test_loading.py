@@ -283,7 +283,7 @@ def test_saved_adapters_load_with_peft(family, tmp_path):
 
 
 def test_python_without_docstrings_is_refused_before_a_model_is_sought(monkeypatch):
-    monkeypatch.setattr("remot.models.loading.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
+    monkeypatch.setattr("remot.errors.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
     with pytest.raises(ConfigError, match="PYTHONOPTIMIZE=2"):
         ModelSource().require_found()
 
