@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningCLI
 from remot.commands.diagnosis.data import data_findings, estimated_lengths, length_finding, measured_prompts
 from remot.commands.diagnosis.findings import Finding, duration, summary
 from remot.commands.diagnosis.memory import RunShape, memory_finding, optimizer_bytes
-from remot.commands.diagnosis.probe import Probe, probe_run, trained_bytes
+from remot.commands.diagnosis.probe import Probe, probe_run, process_bytes, trained_bytes
 from remot.commands.diagnosis.storage import disk_finding, store_finding
 from remot.commands.diagnosis.training import memory_findings, rollout_findings, time_findings
 from remot.commands.environment import quiet_libraries
@@ -92,6 +92,7 @@ class Diagnosis:
         self.device = _device(str(self.config.trainer.accelerator))
         self.sizes: ModelSizes | None = None
         self.probe: Probe | None = None
+        self.library_bytes = 0
 
     def findings(self) -> Iterator[Finding]:
         """One after another."""
@@ -113,6 +114,7 @@ class Diagnosis:
             yield self._disk_finding()
             return
         reason = self._not_probed()
+        self.library_bytes = 0 if is_gpu else process_bytes() or 0  # before there are weights
         if not reason:
             try:
                 self.probe = self._probed()
@@ -254,7 +256,10 @@ class Diagnosis:
         available = None if self.device is None else free_bytes(self.device) or _free_memory()
         is_quantised = isinstance(self.settings.adaptation, QLoRA)
         shape = self._shape(max(lengths), is_gpu=is_gpu)
-        return memory_finding(self.sizes, shape, available, is_quantised=is_quantised, is_gpu=is_gpu)
+        libraries = self.library_bytes
+        return memory_finding(
+            self.sizes, shape, available, is_quantised=is_quantised, is_gpu=is_gpu, library_bytes=libraries
+        )
 
     def _shape(self, num_columns: int, *, is_gpu: bool) -> RunShape:
         grpo, wanted = self.module.objectives["GRPO"], self.module.micro_batch_prompts
@@ -318,11 +323,11 @@ def _device(accelerator: str) -> torch.device | None:
 
 
 def _free_memory() -> int | None:
-    """Bytes of memory that the system can give; None where it does not tell."""
+    """Bytes of memory that the run can have: what is free, and what this process gives back; None if not known."""
     file = Path("/proc/meminfo")
     lines = file.read_text(encoding="ascii").splitlines() if file.is_file() else []
     found = next((line.split() for line in lines if line.startswith("MemAvailable:")), None)
-    return None if found is None else int(found[1]) * 1024
+    return None if found is None else int(found[1]) * 1024 + (process_bytes("RssAnon") or 0)
 
 
 def _plain(section: Any) -> Mapping[str, Any]:  # noqa: ANN401 (as the parser leaves it)

@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,9 +77,12 @@ class Adaptation(ABC):
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Context in which ``model`` (as wrapped) computes without adapters."""
 
-    def merged(self, model: nn.Module) -> AbstractContextManager[None]:  # noqa: ARG002 (there are no adapters)
-        """Context for passes without gradient in which ``model`` (as wrapped) computes as fast as without adapters."""
-        return contextlib.nullcontext()
+    def merged(self, model: nn.Module) -> AbstractContextManager[Mapping[nn.Parameter, Tensor]]:  # noqa: ARG002 (there are no adapters)
+        """Context for passes without gradient in which ``model`` (as wrapped) computes as fast as without adapters.
+
+        It gives the weights that hold a sum for as long, each with what it held before.
+        """
+        return contextlib.nullcontext({})
 
     @abstractmethod
     def snapshot(self, model: nn.Module, name: str = CAPTURED) -> ReferenceSnapshot:
@@ -135,6 +138,10 @@ class FullWeights(Adaptation):
         return ModelSnapshot(self.unwrap(model))
 
 
+#: No layer of a model is wider.
+MAX_RANK = 2**14
+
+
 @dataclass(eq=False)
 class LoRA(Adaptation):
     """Low-rank adapters on the language model's linear layers (arXiv 2106.09685).
@@ -179,10 +186,10 @@ class LoRA(Adaptation):
 
     def __post_init__(self) -> None:
         self.modules_to_save = tuple(self.modules_to_save)
-        if not (self.rank >= 1 and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
+        if not (1 <= self.rank <= MAX_RANK and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
             msg = (
                 f"model.policy.adaptation: rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}; give a rank "
-                "from 1, a finite alpha above 0 and a dropout from 0 to below 1"
+                f"from 1 to {MAX_RANK}, a finite alpha above 0 and a dropout from 0 to below 1"
             )
             raise ConfigError(msg)
         if self.init_lora_weights not in (True, False, "gaussian"):
@@ -319,7 +326,7 @@ class LoRA(Adaptation):
         context: AbstractContextManager[None] = model.disable_adapter()  # type: ignore[operator]
         return context
 
-    def merged(self, model: nn.Module) -> AbstractContextManager[None]:
+    def merged(self, model: nn.Module) -> AbstractContextManager[Mapping[nn.Parameter, Tensor]]:
         """Adapters added to copies of the weights, where that is exact and cheap."""
         return merged_adapters(model, self.disabled(model))
 

@@ -440,7 +440,7 @@ class VLMPolicy(nn.Module):
                 yield
                 return
             layers = dict.fromkeys([*language_model(self.core).modules(), self.core.get_output_embeddings()])
-            with self.adaptation.merged(self.model), prepacked(layers):
+            with self.adaptation.merged(self.model) as plain, prepacked(layers, plain):
                 yield
 
     @contextlib.contextmanager
