@@ -186,7 +186,8 @@ class InterruptCheckpoint(Callback):
         number = -least_over_processes(-(self._stopped_by or 0), trainer.strategy.root_device)
         self._react()
         self._watch.close()
-        self._give_back_stop_signals()
+        while self._before_stops:
+            signal.signal(*self._before_stops.popitem())  # type: ignore[arg-type]
         if number := number or self._stopped_by or 0:
             self._is_finished = True
             name = signal.Signals(number).name
@@ -290,10 +291,6 @@ class InterruptCheckpoint(Callback):
     def _give_back_batch_signals(self) -> None:
         while self._of_batch_system:
             signal.signal(*self._of_batch_system.popitem())
-
-    def _give_back_stop_signals(self) -> None:
-        while self._before_stops:
-            signal.signal(*self._before_stops.popitem())  # type: ignore[arg-type]
 
 
 def _set_signal_of_observer(number: int) -> None:

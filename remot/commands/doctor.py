@@ -96,7 +96,8 @@ class Diagnosis:
 
     def findings(self) -> Iterator[Finding]:
         """One after another."""
-        is_gpu = str(self.config.trainer.accelerator) not in ("cpu", "auto") or self._on_gpu
+        has_gpu = self.device is not None and self.device.type != "cpu"
+        is_gpu = has_gpu or str(self.config.trainer.accelerator) not in ("cpu", "auto")
         if self.device is None:
             yield Finding(
                 "fail",
@@ -126,14 +127,13 @@ class Diagnosis:
         if self.probe is not None:
             yield from self._probe_findings(self.probe)
         elif reason:
-            yield from self._unprobed_findings(reason, lengths)
+            measured = "groups with a signal, completions cut off, gap of sampler and scorer, KL at the start, seconds"
+            yield Finding("open", "training", f"not measured, as {reason}: {measured}")
+            if self.sizes is not None and lengths:
+                yield self._assumed_time(self.sizes, max(lengths))
         yield self._disk_finding()
 
     # -- the model ------------------------------------------------------------------------------------------------
-
-    @property
-    def _on_gpu(self) -> bool:
-        return self.device is not None and self.device.type != "cpu"
 
     def _weights_finding(self) -> Finding:
         """Which weights, whether they are here, and how large."""
@@ -199,12 +199,6 @@ class Diagnosis:
         yield from memory_findings(probe.phases, str(self.device))
         yield from time_findings(probe.phases, self._steps(), probe.answer_seconds, self._num_evaluated_batches())
 
-    def _unprobed_findings(self, reason: str, lengths: list[int]) -> Iterator[Finding]:
-        measured = "groups with a signal, completions cut off, gap of sampler and scorer, KL at the start, and seconds"
-        yield Finding("open", "training", f"not measured, as {reason}: {measured}")
-        if self.sizes is not None and lengths:
-            yield self._assumed_time(self.sizes, max(lengths))
-
     def _assumed_time(self, sizes: ModelSizes, num_columns: int) -> Finding:
         """As the recipes' headers do it: all completions at their longest, by assumed speeds of one GPU."""
         grpo = self.module.objectives["GRPO"]
@@ -241,14 +235,9 @@ class Diagnosis:
             return Finding("open", "tokens per prompt", "not measured: nothing is known of the model")
         counted = "counted" if self.probe is not None else "estimated from image sizes, 4 characters a token"
         limit = None if self.sizes is None else self.sizes.max_positions
-        return length_finding(
-            lengths, max(self._training_tokens(), self.module.evaluation.max_new_tokens), limit, counted
-        )
-
-    def _training_tokens(self) -> int:
         grpo = self.module.objectives["GRPO"]
         assert isinstance(grpo, GRPOObjective)
-        return grpo.max_new_tokens
+        return length_finding(lengths, max(grpo.max_new_tokens, self.module.evaluation.max_new_tokens), limit, counted)
 
     def _memory_finding(self, lengths: list[int], *, is_gpu: bool) -> Finding:
         if self.sizes is None or not lengths:

@@ -120,7 +120,7 @@ def results_folder(words: Iterable[str | Path | None], asked: Mapping[str, Any])
     from remot.evaluation.benchmarks.replies import settings_hash
 
     names = []
-    for word in filter(None, words):
+    for word in (one for one in words if one):
         name = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(Path(word).parts[-2:])).strip("-.")
         while len(name) > MAX_NAME_CHARS and "-" in name:
             name = name.partition("-")[2]

@@ -267,7 +267,9 @@ class LoRA(Adaptation):
     def _targets(self, model: nn.Module) -> str | list[str]:
         """What PEFT is to adapt: a regular expression, or the names of a folder's own layers."""
         if self._adapter is not None and self._has_adapters_shape:
-            return sorted(name for name in self._adapter.modules if _is_linear(model, name))
+            there = dict(model.named_modules())  # PEFT refuses what is missing
+            held = self._adapter.modules
+            return sorted(name for name in held if name not in there or isinstance(there[name], nn.Linear))
         if self.target_modules is not None:
             return self.target_modules
         lists = block_lists(model, with_vision=self._train_vision)
@@ -345,11 +347,6 @@ def _plain_name(name: str) -> str | None:
     others = (".lora_", ".original_module.", *(f".modules_to_save.{kept}." for kept in (CAPTURED, AVERAGED)))
     is_other = any(part in name for part in others)
     return None if is_other else _without_wrappers(name)
-
-
-def _is_linear(model: nn.Module, name: str) -> bool:
-    """Whether a module of that name is a linear layer, or is missing, which PEFT refuses."""
-    return isinstance(dict(model.named_modules()).get(name, nn.Linear(1, 1)), nn.Linear)
 
 
 def _experts_of(model: "PreTrainedModel") -> list[str]:

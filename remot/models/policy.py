@@ -376,7 +376,7 @@ class VLMPolicy(nn.Module):
             yield self.core
         else:
             with self.evaluating():
-                yield self._acting
+                yield self._averaged[0] if self._averaged else self.core
 
     def keep_average(self) -> None:
         """Keep an average of the policy over its steps, for :meth:`averaged`; before weights are divided."""
@@ -410,11 +410,6 @@ class VLMPolicy(nn.Module):
                 yield
             finally:
                 self._averaged = ()
-
-    @property
-    def _acting(self) -> "PreTrainedModel":
-        """What computes where no gradient is wanted."""
-        return self._averaged[0] if self._averaged else self.core
 
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:

@@ -35,8 +35,9 @@ def prepacked(layers: Iterable[nn.Module], plain: Mapping[nn.Parameter, Tensor] 
     for layer in held:
         packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
         layer.forward = partial(_product, packed=packed, bias=layer.bias)  # type: ignore[method-assign]
-        if plain and layer.weight in plain:
-            layer.weight.data = plain[layer.weight]
+        weight = layer.weight
+        if plain and isinstance(weight, nn.Parameter) and weight in plain:
+            weight.data = plain[weight]
     try:
         yield
     finally:
