@@ -75,8 +75,9 @@ def _sources_given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
     for word, following in zip(args, [*args[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         value = value if equals else following
-        if option.removeprefix("--") in SOURCES:
-            yield option.removeprefix("--"), value
+        name = option.removeprefix("--")
+        if name != option and name in SOURCES:  # `--resume.allow root` names a setting without the dashes
+            yield name, value
         elif option in OPTIONS and os.path.isfile(value):  # noqa: PTH113 - Path raises if the text is too long for a name
             content = read_config_file(Path(value))
             for key in SOURCES:

@@ -29,6 +29,7 @@ def written(name, text):
         ["--root", "nowhere", "--data.records", "clips"],  # records are read in place of clips
         ["--root", ".", "--data.reader", "TUMReader"],  # whose files no run writes
         ["--root", "clips", "--trainer.default_root_dir", "work"],
+        ["--root", "clips", "--resume.allow", "root", "data.root"],  # names of settings
         [],
     ],
 )
