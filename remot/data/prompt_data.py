@@ -91,8 +91,8 @@ class PromptData:
     """The settings of a configuration's ``data`` section, and the prompts they stand for.
 
     Args:
-        root: Folder of the annotated clips, or a URL that fsspec opens, such as ``s3://bucket/clips``; None for the clips
-            that come with the library, ``embedded/tasks`` for those with events, tracks and layouts.
+        root: Folder of the annotated clips, or a URL that fsspec opens, such as ``s3://bucket/clips``; None for the
+            clips that come with the library, ``embedded/tasks`` for those with events, tracks and layouts.
         reader: Annotation format; the native one by default.
         tasks: What to ask, interleaved round-robin; motion-contrast triplets by default.
         batch_size: Prompts in a step (of one process).

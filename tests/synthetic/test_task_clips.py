@@ -11,6 +11,7 @@ import pytest
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root, embedded_clips_root
 from remot.data.media import check_media, read_frames
+from remot.errors import ConfigError
 from remot.synthetic.rendering import clips as clips_module
 from remot.synthetic.rendering import render_command
 from remot.synthetic.rendering.canvas import COLOURS
@@ -61,6 +62,13 @@ def test_rendering_ends_with_the_number_of_clips_and_their_folder(tmp_path, monk
     render_command(tmp_path, num_clips=3, seed=5, collection="tasks")
     assert made == [(tmp_path, 3, 5)]
     assert capsys.readouterr().out.startswith(f"3 clips written to {tmp_path};")
+
+
+def test_kinds_choose_among_the_clips(tmp_path):
+    render_command(tmp_path, num_clips=2, collection="tasks", kinds=["happenings"])
+    assert sorted(file.stem for file in tmp_path.glob("*.json")) == ["happenings-0-0", "happenings-0-1"]
+    with pytest.raises(ConfigError, match="bench"):
+        render_command(tmp_path, num_clips=2, collection="bench", kinds=["rooms"])
 
 
 def test_a_clip_depends_on_seed_and_number_only():

@@ -106,8 +106,11 @@ def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dic
             )
             raise ConfigError(msg)
     options = section.get("options")
-    if isinstance(options, dict):  # where files are written to is no one else's choice
-        section = {**section, "options": {key: options[key] for key in options if key not in ("cache_dir", "cache_bytes")}}
+    if isinstance(options, dict):  # a folder from elsewhere must not choose where files are written
+        section = {
+            **section,
+            "options": {key: options[key] for key in options if key not in ("cache_dir", "cache_bytes")},
+        }
     if root is not None:
         return {**section, "root": root}
     noted = manifest.get("root")

@@ -36,8 +36,8 @@ _FORMAT = 4
 def cache_folder() -> Path:
     """Where catalogues are kept.
 
-    ``$REMOT_CACHE``, else ``remot`` in the user's cache folder, else, as of a container's user without a home, in that of
-    the working folder.
+    ``$REMOT_CACHE``, else ``remot`` in the user's cache folder, else, as of a container's user without a home, in that
+    of the working folder.
     """
     if chosen := os.environ.get("REMOT_CACHE"):
         return Path(chosen)

@@ -83,7 +83,8 @@ def listed(url: str) -> list[RemoteFile]:
     except FileNotFoundError:
         found = {}
     except Exception as error:  # storage packages raise exceptions of their own
-        msg = f"{shown}: cannot be listed ({type(error).__name__}: {str(error)[:200]}); check the URL and your credentials"
+        cause = f"{type(error).__name__}: {str(error)[:200]}"
+        msg = f"{shown}: cannot be listed ({cause}); check the URL and your credentials"
         raise ConfigError(msg) from error
     if len(found) > MAX_FILES:
         msg = f"{shown}: {len(found)} files, more than {MAX_FILES}; give a folder below it"
@@ -129,7 +130,7 @@ def file_of(shown: str, name: str, facts: Mapping[str, Any]) -> RemoteFile:
 
 
 def _version_text(version: object) -> str:
-    """A version as text; a moment is the same as a date and in seconds since 1970, as listings and single files differ."""
+    """A version as text; listings may state a moment in seconds since 1970 where a single file has a date."""
     if isinstance(version, datetime):
         version = version.timestamp()
     return f"{version:.3f}" if isinstance(version, float) else str(version)

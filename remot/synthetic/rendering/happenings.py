@@ -25,14 +25,30 @@ MAX_TRIES = 400
 def render_happenings(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
     """Three or four moves of two or three things on a table."""
     background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
-    paths, moves = _draw_paths(generator, int(generator.integers(2, 4)))
+    return _moving(generator, name, background, colours, "happenings", int(generator.integers(2, 4)))
+
+
+def render_moves(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
+    """Three or four moves of one red thing on a table."""
+    return _moving(generator, name, tabletop(generator, IMAGE_SIZE), ["red"], "moves", 1)
+
+
+def _moving(
+    generator: np.random.Generator,
+    name: str,
+    background: NDArray[np.uint8],
+    colours: list[str],
+    domain: str,
+    num_things: int,
+) -> tuple[Clip, NDArray[np.uint8]]:
+    paths, moves = _draw_paths(generator, num_things)
     props = [draw_prop(generator, colours.pop(), float(generator.uniform(10.5, 12.5)), path) for path in paths]
     events = tuple(
         Event(f"the {props[who].name} moves {way}", first / FPS, last / FPS) for who, way, first, last in moves
     )
     clip = named_clip(
         name,
-        "happenings",
+        domain,
         np.arange(NUM_FRAMES) / FPS,
         camera=fixed_camera(NUM_FRAMES),
         objects={prop.name: ObjectTrack(prop.boxes_xyxy) for prop in props},
@@ -73,6 +89,6 @@ def _draw_move(generator: np.random.Generator, places: FloatArray) -> tuple[int,
         others = np.delete(places, who, axis=0)
         gaps = np.linalg.norm(stations[:, None] - others[None], axis=-1)
         inside = ((stations > MARGIN_PIXELS) & (stations < IMAGE_SIZE - MARGIN_PIXELS)).all()
-        if inside and gaps.min() > MIN_DISTANCE_PIXELS:
+        if inside and gaps.min(initial=np.inf) > MIN_DISTANCE_PIXELS:
             return who, way, offset
     return 0, "", np.zeros(2)

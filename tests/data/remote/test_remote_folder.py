@@ -9,14 +9,16 @@ import pytest
 import torch
 
 from remot import files
-from remot.data.prompt_data import DataOptions, PromptData
 from remot.data.clips.bundled import clips_root
 from remot.data.media.unchanged import is_changed_since
-from remot.data.remote import RemoteFolder, folder as folder_module, folder_of, named_root
+from remot.data.prompt_data import DataOptions, PromptData
+from remot.data.remote import RemoteFolder, folder_of, named_root
+from remot.data.remote import folder as folder_module
 from remot.data.remote.listing import file_of, listed
 from remot.data.tasks import EventChoice
 from remot.errors import AnnotationError, ConfigError
 from remot.files import open_regular
+
 
 @pytest.fixture(autouse=True)
 def own_storage(monkeypatch):
@@ -122,7 +124,7 @@ def test_a_file_in_use_is_waited_for(tmp_path, own_storage, monkeypatch):
 def test_a_file_larger_than_the_cache_is_refused(tmp_path, own_storage):
     stored(own_storage, a=b"a" * 101)
     made = folder(tmp_path, cache_bytes=100)
-    with pytest.raises(OSError, match="101 bytes.*cache_bytes"):
+    with pytest.raises(OSError, match=r"101 bytes.*cache_bytes"):
         content(made.root / "a")
 
 
@@ -157,7 +159,7 @@ def test_other_processes_share_what_is_fetched(tmp_path, own_storage, monkeypatc
     own_storage.rm_file("/clips/a")
     sent = pickle.dumps(made)
     monkeypatch.setattr(folder_module, "_FOLDERS", {})
-    pickle.loads(sent)  # noqa: S301 - as a process that loads data does
+    pickle.loads(sent)  # as a process that loads data does
     assert content(made.root / "a") == b"a" * 9
 
 
@@ -175,7 +177,7 @@ def test_a_fetch_is_tried_again(tmp_path, own_storage, monkeypatch):
     assert content(made.root / "a") == b"whole"
     failures = iter([TimeoutError("slow")] * 3)
     made._empty(made.root / "a", 5, int((made.root / "a").stat().st_mtime))
-    with pytest.raises(ConfigError, match="memory://clips/a: cannot be fetched.*slow"):
+    with pytest.raises(ConfigError, match=r"memory://clips/a: cannot be fetched.*slow"):
         content(made.root / "a")
 
 
