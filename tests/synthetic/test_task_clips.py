@@ -71,6 +71,22 @@ def test_kinds_choose_among_the_clips(tmp_path):
         render_command(tmp_path, num_clips=2, collection="bench", kinds=["rooms"])
 
 
+def test_returns_end_where_they_begin_and_their_middle_tells_the_way():
+    for index in range(8):
+        clip, frames, _ = render_task_clip(1, index, ["returns"])
+        (boxes,) = (np.asarray(track.boxes_xyxy) for track in clip.objects.values())
+        assert_close(boxes[0], boxes[-1])
+        assert np.array_equal(frames[0], frames[-1])
+        right, down = (boxes[20] - boxes[0])[:2]
+        (out, back) = (event.text.split(" moves ")[1] for event in clip.events)
+        ways = {"to the right": right > 25, "to the left": right < -25, "down": down > 25, "up": down < -25}
+        assert [way for way, is_so in ways.items() if is_so] == [out]
+        assert {out, back} in ({"to the right", "to the left"}, {"up", "down"})
+        room = np.abs(np.where(np.abs(boxes[20] - boxes[0]) > 25, boxes[20] - boxes[0], 0))
+        assert (boxes[0] - room > 0).all()  # it could have gone the other way
+        assert (boxes[0] + room < 128).all()
+
+
 def test_a_clip_depends_on_seed_and_number_only():
     one, again, other = render_task_clip(1, 3), render_task_clip(1, 3), render_task_clip(1, 6)
     assert np.array_equal(one[1], again[1])

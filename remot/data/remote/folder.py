@@ -1,8 +1,8 @@
 """A folder of placeholders for the files below a URL, each fetched when it is opened, in a bounded number of bytes.
 
-A placeholder has the size of the file, no content and no permissions. Whether a file is there, its size and what folders
-hold are thus known without fetching it, and readers see paths of this machine. The time of modification stands for the
-version, the time of access is that of the last use.
+A placeholder has the size of the file, no content and no permissions. Whether a file is there, its size, and what a
+folder holds are thus known without fetching, and readers see paths of this machine. The time of modification stands
+for the version, the time of access is that of the last use.
 """
 
 import errno

@@ -12,7 +12,7 @@ def render_command(
     seed: int = 0,
     num_workers: int = 1,
     collection: Literal["triplets", "varied", "tasks", "bench"] = "triplets",
-    kinds: list[Literal["happenings", "rooms", "floors", "moves"]] | None = None,
+    kinds: list[Literal["happenings", "rooms", "floors", "returns"]] | None = None,
 ) -> None:
     """Render a collection of synthetic clips.
 
@@ -23,8 +23,8 @@ def render_command(
         num_workers: Processes to share the work, for triplets and varied; the clips do not depend on it.
         collection: Clips for triplets; the same with materials, lights, textures and main colours that vary, and a
             camera that goes about; for tasks, with events, tracks, layouts and camera paths; or for remot-bench.
-        kinds: Of clips for tasks: happenings, in which things move, rooms and floors by default; moves are happenings
-            with one red thing.
+        kinds: Of clips for tasks: happenings, in which things move, rooms and floors by default; returns show one red
+            thing that moves and comes back.
 
     Raises:
         ConfigError: If no clip is asked for, the seed is negative, or kinds are those of another collection.

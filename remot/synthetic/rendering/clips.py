@@ -131,7 +131,7 @@ TASK_KINDS: dict[str, tuple[TaskRenderer, int]] = {
     "floors": (rooms.render_floor, rooms.FPS),
 }
 #: What ``--kinds`` takes besides.
-MORE_TASK_KINDS = {"moves": (happenings.render_moves, happenings.FPS)}
+MORE_TASK_KINDS = {"returns": (happenings.render_returns, happenings.FPS)}
 TASK_CRF = 28
 
 
