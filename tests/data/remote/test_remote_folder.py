@@ -153,14 +153,14 @@ def test_new_files_disturb_no_run_and_files_that_are_gone_vanish(tmp_path, own_s
 
 
 def test_other_processes_share_what_is_fetched(tmp_path, own_storage, monkeypatch):
-    stored(own_storage, a=b"a" * 9)
+    stored(own_storage, a=b"a" * 9, b=b"b" * 9)
     made = folder(tmp_path)
     content(made.root / "a")
     own_storage.rm_file("/clips/a")
     sent = pickle.dumps(made)
     monkeypatch.setattr(folder_module, "_FOLDERS", {})
     pickle.loads(sent)  # as a process that loads data does
-    assert content(made.root / "a") == b"a" * 9
+    assert (content(made.root / "a"), content(made.root / "b")) == (b"a" * 9, b"b" * 9)
 
 
 def test_a_fetch_is_tried_again(tmp_path, own_storage, monkeypatch):
