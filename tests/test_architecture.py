@@ -9,6 +9,7 @@ import graphlib
 import importlib
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import remot
 
 PACKAGE = Path(remot.__file__).parent
 FILES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.py"))
+SOURCES = {file: (PACKAGE / file).read_text() for file in FILES}
 MAX_FILE_LINES = 500
 MAX_FUNCTION_LINES = 60
 
@@ -125,17 +127,21 @@ ONLY = {
 }
 
 
+tree_of = cache(ast.parse)
+
+
 def json_writers(tree):
     """Calls of ``json.dump`` and ``json.dumps`` that would write NaN, which is not JSON."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.dump", "json.dumps"):
+        is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if is_call and ast.unparse(node.func) in ("json.dump", "json.dumps"):
             settings = {one.arg: ast.unparse(one.value) for one in node.keywords}
             if settings.get("allow_nan") != "False":
                 yield node.lineno
 
 
 def test_written_json_is_strict():
-    writers = {file: list(json_writers(ast.parse((PACKAGE / file).read_text()))) for file in FILES}
+    writers = {file: list(json_writers(tree_of(SOURCES[file]))) for file in FILES}
     assert {file: lines for file, lines in writers.items() if lines} == {}
 
 
@@ -179,7 +185,7 @@ def external_violation(file, name):
 def violations(file, source):
     """The imports of ``source``, were it the file ``file`` of the library, that break a rule."""
     broken = []
-    for name in imported_names(ast.parse(source)):
+    for name in imported_names(tree_of(source)):
         if name.startswith("."):
             broken.append(f"{file} imports {name} by a relative path")
         elif name.split(".")[0] == "remot":
@@ -195,7 +201,7 @@ def imports_within(files):
     found = {}
     for file, source in files.items():
         names = []
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(tree_of(source)):
             if isinstance(node, ast.Import):
                 names += [alias.name for alias in node.names]
             elif isinstance(node, ast.ImportFrom):
@@ -230,7 +236,7 @@ def circles(files):
 def long_functions(file, source):
     """Functions with more lines than allowed, their docstring not counted."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree_of(source)):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             lines = node.end_lineno - node.lineno + 1
             if ast.get_docstring(node) is not None:
@@ -251,11 +257,11 @@ def test_the_rules_are_about_this_library():
 
 
 def test_imports():
-    assert [broken for file in FILES for broken in violations(file, (PACKAGE / file).read_text())] == []
+    assert [broken for file in FILES for broken in violations(file, SOURCES[file])] == []
 
 
 def test_no_circles_at_any_depth():
-    assert circles({file: (PACKAGE / file).read_text() for file in FILES}) == []
+    assert circles(SOURCES) == []
 
 
 def test_a_circle_is_found():
@@ -271,9 +277,8 @@ def test_a_circle_is_found():
 
 
 def test_sizes():
-    sources = {file: (PACKAGE / file).read_text() for file in FILES}
-    assert [file for file, source in sources.items() if len(source.splitlines()) > MAX_FILE_LINES] == []
-    assert [found for file, source in sources.items() for found in long_functions(file, source)] == []
+    assert [file for file, source in SOURCES.items() if len(source.splitlines()) > MAX_FILE_LINES] == []
+    assert [found for file, source in SOURCES.items() for found in long_functions(file, source)] == []
 
 
 def test_every_module_can_be_imported():

@@ -104,6 +104,20 @@ def build(monkeypatch, tmp_path, roots):
     return run
 
 
+@pytest.fixture(scope="module")
+def built_of():
+    """What each file builds as it is, for all tests that change nothing of it: parsing takes longest."""
+    return {}
+
+
+@pytest.fixture
+def built(path, build, built_of):
+    """What the test's file builds."""
+    if path not in built_of:
+        built_of[path] = build(path)
+    return built_of[path]
+
+
 def strategy_named_in(path):
     named = yaml.safe_load(path.read_text())["model"]["strategy"]
     return named if isinstance(named, str) else named["class_path"]
@@ -138,8 +152,7 @@ def test_header_states_how_to_launch(path):
 
 
 @every_config
-def test_builds_what_it_says(path, build):
-    built = build(path)
+def test_builds_what_it_says(path, built):
     wanted, module = yaml.safe_load(path.read_text()), built.module
     module.configure_model()
     assert module.configure_optimizers() is not None
@@ -151,9 +164,8 @@ def test_builds_what_it_says(path, build):
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_recipes_hold_the_published_numbers(path, build):
+def test_recipes_hold_the_published_numbers(path, built):
     """ReMoT: batch 16, 4 rollouts, KL 0.01, weights 3.5 : 3.5 : 1.3 : 1.7 of format, accuracy, conciseness, logic."""
-    built = build(path)
     grpo = built.module.objectives["GRPO"]
     named = {reward.name: weight for reward, weight in zip(grpo.reward.rewards, grpo.reward.weights, strict=True)}
     assert named == {"format": 3.5, "accuracy": 3.5, "conciseness": 1.3, "logic": 1.7}
@@ -220,6 +232,8 @@ def test_the_instruct_model_gets_the_cheaper_recipe(build):
 
 #: Configurations of stages and lengths: the code that they run is that of the others.
 SAME_CODE = (
+    "sft",  # a first step of alternation and of SFTThenGRPO is a supervised one
+    "sft_then_grpo",
     "1_see",
     "2_answer",
     "3_unsure",

@@ -62,7 +62,6 @@ def test_a_side_runs_in_a_process_of_its_own():
     assert_counted(done.stdout)
 
 
-def test_a_point_that_is_none_is_refused():
-    done = run_benchmark("--points", "lora:8:448", "--sides", "remot")
-    assert done.returncode != 0
-    assert "setting:G:side:tokens" in done.stderr
+def test_a_point_that_is_none_is_refused(benchmark):
+    with pytest.raises(SystemExit, match="setting:G:side:tokens"):
+        benchmark.main(("--points", "lora:8:448", "--sides", "remot"))

@@ -79,6 +79,7 @@ def test_three_commands(tmp_path, monkeypatch, capsys):
     assert "task/count/success" in card
 
 
+@pytest.mark.slow
 def test_a_step_of_grpo(tmp_path, monkeypatch):
     """The reward is a metric of its own, and the recipe's."""
     monkeypatch.chdir(tmp_path)

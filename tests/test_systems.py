@@ -151,7 +151,7 @@ def test_every_task_has_a_reward(name, recipe):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "video_str" else pytest.mark.slow) for name in NAMES]
+    "name", [pytest.param(name, marks=() if name == "remot" else pytest.mark.slow) for name in NAMES]
 )
 def test_takes_a_step_with_the_overrides(name, fit):
     """With remot-tiny on the clips that come with the library, one prompt of each of four tasks."""

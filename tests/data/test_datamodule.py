@@ -160,7 +160,7 @@ def test_limited_epochs_continue_without_gaps(root, tmp_path):
     assert seen == [f"train/{number // 6}/{number % 6}" for number in range(12)]
 
 
-@pytest.mark.parametrize("num_batches", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("num_batches", [2, 3, *(pytest.param(number, marks=pytest.mark.slow) for number in (1, 4, 5))])
 def test_resume_continues_exactly(root, tmp_path, num_batches):
     """Continue from a checkpoint taken after any batch (3 an epoch): no prompt is lost or repeated."""
     path = tmp_path / "middle.ckpt"

@@ -21,7 +21,7 @@ from tests.helpers import assert_close
 from tests.rewards.samples import say, totals
 from tests.rollout.fake_server import dripping
 
-many = settings(deadline=None, database=None, derandomize=True, max_examples=500)
+many = settings(deadline=None, database=None, derandomize=True, max_examples=150)
 words = st.lists(st.sampled_from(("red", "car", "moves", "left", "the")), max_size=7).map(" ".join)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, ClassVar, NoReturn
 
-from jsonargparse import ActionConfigFile, set_dumper  # type: ignore[attr-defined]
+from jsonargparse import ActionConfigFile, Namespace, _typehints, set_dumper  # type: ignore[attr-defined]
 from lightning.pytorch.cli import LightningArgumentParser
 
 from remot.commands.parsing.config_files import dump_settings, read_config_file
@@ -14,6 +14,9 @@ from remot.commands.parsing.errors import explain, keys_of_files
 from remot.errors import ConfigError
 
 set_dumper("yaml", dump_settings)  # for what is printed, kept with a run, and written between two parsers
+
+#: Of jsonargparse: true while it fills in what classes within classes leave out.
+_fills_in = getattr(_typehints, "sub_defaults", None)
 
 
 class RemotParser(LightningArgumentParser):
@@ -30,6 +33,14 @@ class RemotParser(LightningArgumentParser):
         """
         known = set(_keys_of(self)) | keys_of_files(self.arguments)
         raise ConfigError(explain(str(message), known, _types_of(self))) from ex
+
+    def _parse_common(self, *, defaults: bool, **settings: Any) -> Namespace:  # type: ignore[override]  # noqa: ANN401
+        """As jsonargparse, which would fill in the same at each level of classes within classes once more.
+
+        That takes twice as long for each level: a recipe with many tasks was read in 5.0 s instead of 2.6 s.
+        """
+        is_within = _fills_in is not None and _fills_in.get()
+        return super()._parse_common(defaults=defaults and not is_within, **settings)
 
 
 class CheckedConfigFile(ActionConfigFile):

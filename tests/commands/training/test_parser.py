@@ -1,11 +1,17 @@
-"""The printed configuration is the one that was read."""
+"""The printed configuration is the one that was read, and what is left out is filled in."""
+
+from collections import Counter
 
 import pytest
 import yaml
 from jsonargparse import get_loader
+from jsonargparse._typehints import ActionTypeHint
+from lightning.pytorch.cli import LightningArgumentParser
 
 from remot.cli import main
 from remot.commands.parsing.config_files import dump_settings
+from remot.commands.training.parser import RemotParser
+from remot.rewards import Reward
 from tests.helpers import PROJECT
 
 QUICKSTART = str(PROJECT / "configs" / "quickstart.yaml")
@@ -55,3 +61,24 @@ def test_printed_configuration_can_be_read_again(tmp_path, capsys):
     assert {name: read["trainer"]["logger"]["init_args"][name] for name in names} == names
     settings.write_text(first)
     assert printed(capsys, "--config", str(settings)) == first
+
+
+def test_what_classes_within_classes_leave_out_is_filled_in_once_and_as_jsonargparse_does(monkeypatch):
+    """A reward within a reward: plain jsonargparse fills in the inner one at its own level and at the outer one."""
+    inner = {"class_path": "remot.rewards.ExactAnswerReward"}
+    outer = {"class_path": "remot.rewards.CognitiveMapReward", "init_args": {"reward": inner}}
+    parsed, calls = {}, Counter()
+    add = ActionTypeHint.add_sub_defaults
+    for kind in (LightningArgumentParser, RemotParser):
+        parser = kind(exit_on_error=False)
+        parser.add_argument("--reward", type=Reward)
+
+        def counted(*parts, kind=kind):
+            calls[kind] += 1
+            add(*parts)
+
+        monkeypatch.setattr(ActionTypeHint, "add_sub_defaults", staticmethod(counted))
+        parsed[kind] = parser.parse_object({"reward": outer}).as_dict()
+    assert parsed[RemotParser] == parsed[LightningArgumentParser]
+    assert parsed[RemotParser]["reward"]["init_args"]["reward"]["init_args"]["comparison"] == "letter"
+    assert calls[RemotParser] < calls[LightningArgumentParser]

@@ -114,7 +114,7 @@ def test_first_prompts_with_videos_and_a_temperature(family):
     assert largest_gap(found, naive_scores(policy, batch, losses, environment, 0.7)) < 2e-5
 
 
-@pytest.mark.parametrize("train_vision", [False, True])
+@pytest.mark.parametrize("train_vision", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_micro_batches_change_nothing(train_vision):
     policy = talking(make_lora_policy(train_vision=train_vision))
     settings = {"loss": GRPOLoss(beta=0.1), "entropy": Entropy(bonus=0.01)}
