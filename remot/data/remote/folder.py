@@ -8,9 +8,7 @@ for the version, the time of access is that of the last use.
 import errno
 import hashlib
 import os
-import stat
 import time
-from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,23 +16,17 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from remot import files
+from remot.data.remote.cache import FETCHED_MODE, WAIT_SECONDS, BoundedCache, files_below, is_placeholder
 from remot.data.remote.listing import RemoteFile, file_of, listed, opened, shown_url
 from remot.errors import ConfigError
 from remot.files import cause_of, read_bounded, write_whole
 from remot.locks import locked
 
-#: A file used less than this long ago stays: between the check and the opening by name it must not vanish.
-SPARED_SECONDS = 5.0
-#: What is left of the bytes when some have to go, so that the folder is not searched for each file.
-KEPT_SHARE = 0.8
-#: Longest wait for other processes, and for room.
-WAIT_SECONDS = 600.0
 #: How often a fetch is tried, and the pause after the first try, which doubles.
 TRIES, PAUSE_SECONDS = 3, 1.0
 #: Locks of files; names share them.
 NUM_LOCKS = 64
 CHUNK_BYTES = 2**22
-FETCHED_MODE = 0o600
 
 #: The folders of this process that are filled on demand, by the path of their files.
 _FOLDERS: "dict[Path, RemoteFolder]" = {}
@@ -63,7 +55,7 @@ class RemoteFolder:
         digest = hashlib.blake2b(self.url.rstrip("/").encode(), digest_size=8).hexdigest()
         self.folder = self.cache_dir.resolve() / f"remote-{digest}"
         self.root = self.folder / "files"
-        self.partial = self.folder / "partial"
+        self._cache = BoundedCache(self.folder, self.cache_bytes)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -85,7 +77,7 @@ class RemoteFolder:
         """
         found = listed(self.url)
         try:
-            for folder in (self.root, self.partial, self.folder / "locks"):
+            for folder in (self.root, self._cache.partial, self.folder / "locks"):
                 folder.mkdir(parents=True, exist_ok=True)
             with locked(self.folder, WAIT_SECONDS):
                 is_changed = self._remove_all_but({file.name for file in found})
@@ -105,7 +97,7 @@ class RemoteFolder:
 
     def _remove_all_but(self, names: set[str]) -> bool:
         """Whether files had to go that are no longer listed."""
-        gone = [path for path in _files_below(self.root) if path.relative_to(self.root).as_posix() not in names]
+        gone = [path for path in files_below(self.root) if path.relative_to(self.root).as_posix() not in names]
         for path in gone:
             path.unlink()
             for folder in path.relative_to(self.root).parents[:-1]:
@@ -118,23 +110,13 @@ class RemoteFolder:
         path = self.root / file.name
         if not path.is_file():
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._empty(path, file.num_bytes, file.version)
+            self._cache.empty(path, file.num_bytes, file.version)
             return False
         held = path.stat()
         if (held.st_size, int(held.st_mtime)) == (file.num_bytes, file.version):
             return False
-        self._empty(path, file.num_bytes, file.version)
+        self._cache.empty(path, file.num_bytes, file.version)
         return True
-
-    def _empty(self, path: Path, num_bytes: int, version: int) -> None:
-        """Put a placeholder in the place of a file. Who has the file open goes on reading it."""
-        empty = self.partial / f"empty-{os.getpid()}"
-        empty.unlink(missing_ok=True)
-        os.close(os.open(empty, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o200))
-        os.truncate(empty, num_bytes)
-        empty.chmod(0)
-        os.utime(empty, (0, version))
-        empty.replace(path)
 
     # -- fetching --------------------------------------------------------------------------------------------------
 
@@ -149,16 +131,16 @@ class RemoteFolder:
         if read_bounded(self._state_file, 64) != self.state:
             raise OSError(errno.ESTALE, f"files of {shown_url(self.url)} have changed since this run listed them", name)
         held = path.stat()
-        if _is_placeholder(held):
+        if is_placeholder(held):
             number = hashlib.blake2b(name.encode(), digest_size=1).digest()[0] % NUM_LOCKS
             with locked(self.folder / "locks" / str(number), WAIT_SECONDS):
-                if _is_placeholder(path.stat()):  # no other process has fetched it meanwhile
-                    self._fetch(name, path, held, self.partial / str(number))
+                if is_placeholder(path.stat()):  # no other process has fetched it meanwhile
+                    self._fetch(name, path, held, self._cache.partial / str(number))
         with suppress(OSError):
             os.utime(path, ns=(time.time_ns(), held.st_mtime_ns))
 
     def _fetch(self, name: str, path: Path, held: os.stat_result, partial: Path) -> None:
-        self._reserve(held.st_size, partial)
+        self._cache.reserve(held.st_size, partial)
         for attempt in range(1, TRIES + 1):
             try:
                 with partial.open("r+b") as local:
@@ -196,63 +178,9 @@ class RemoteFolder:
             msg = f"{left} of {held.st_size} bytes are missing"
             raise EOFError(msg)
 
-    # -- room ------------------------------------------------------------------------------------------------------
-
-    def _reserve(self, num_bytes: int, partial: Path) -> None:
-        """Make room for a file, and take it by a file of its size that is to be filled.
-
-        Raises:
-            OSError: If it is larger than all that may be kept, or the room is in use for too long.
-        """
-        if num_bytes > self.cache_bytes:
-            text = f"has {num_bytes} bytes, data.options.cache_bytes is {self.cache_bytes}; raise it"
-            raise OSError(errno.EFBIG, text)
-        used_file, room = self.folder / "used_bytes", self.folder / "locks" / "room"
-        deadline = time.monotonic() + WAIT_SECONDS
-        while True:
-            with locked(room, WAIT_SECONDS):
-                partial.unlink(missing_ok=True)  # of a process that was killed
-                try:
-                    used = int(read_bounded(used_file, 32))
-                except (OSError, ValueError):
-                    used = self.cache_bytes  # not known, so count
-                if used + num_bytes > self.cache_bytes:
-                    used = self._evict(num_bytes)
-                if used + num_bytes <= self.cache_bytes:
-                    with partial.open("wb") as file:
-                        file.truncate(num_bytes)
-                    write_whole(used_file, str(used + num_bytes))
-                    return
-            if time.monotonic() > deadline:
-                raise OSError(errno.ENOSPC, f"data.options.cache_bytes, {self.cache_bytes}, are all in use; raise it")
-            time.sleep(SPARED_SECONDS / 10)
-
-    def _evict(self, wanted_bytes: int) -> int:
-        """Remove the files not used for longest, and count the bytes that stay."""
-        held = [(path, path.stat()) for path in _files_below(self.root)]
-        fetched = sorted((one for one in held if not _is_placeholder(one[1])), key=lambda one: one[1].st_atime_ns)
-        used = sum(facts.st_size for _, facts in fetched)
-        used += sum(path.stat().st_size for path in _files_below(self.partial) if path.name.isdecimal())
-        wanted = max(0, int(KEPT_SHARE * self.cache_bytes) - wanted_bytes)
-        for path, facts in fetched:
-            if used <= wanted or time.time() - facts.st_atime < SPARED_SECONDS:
-                break
-            self._empty(path, facts.st_size, int(facts.st_mtime))
-            used -= facts.st_size
-        return used
-
 
 class _ChangedError(Exception):
     """A file is no longer the one that was listed."""
-
-
-def _is_placeholder(held: os.stat_result) -> bool:
-    return stat.S_ISREG(held.st_mode) and stat.S_IMODE(held.st_mode) == 0
-
-
-def _files_below(folder: Path) -> Iterator[Path]:
-    for parent, _, names in os.walk(folder):
-        yield from (Path(parent) / name for name in names)
 
 
 def folder_of(path: Path) -> RemoteFolder | None:

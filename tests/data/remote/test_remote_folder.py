@@ -13,6 +13,7 @@ from remot.data.clips.bundled import clips_root
 from remot.data.media.unchanged import is_changed_since
 from remot.data.prompt_data import DataOptions, PromptData
 from remot.data.remote import RemoteFolder, folder_of, named_root
+from remot.data.remote import cache as cache_module
 from remot.data.remote import folder as folder_module
 from remot.data.remote.listing import file_of, listed
 from remot.data.tasks import EventChoice
@@ -28,7 +29,7 @@ def own_storage(monkeypatch):
     monkeypatch.setattr(type(memory), "pseudo_dirs", [""])
     monkeypatch.setattr(folder_module, "_FOLDERS", {})
     monkeypatch.setattr(files, "BEFORE_OPENING", [])
-    monkeypatch.setattr(folder_module, "SPARED_SECONDS", 0.0)
+    monkeypatch.setattr(cache_module, "SPARED_SECONDS", 0.0)
     monkeypatch.setattr(folder_module, "PAUSE_SECONDS", 0.0)
     return memory
 
@@ -113,7 +114,7 @@ def test_who_has_a_file_open_goes_on_reading(tmp_path, own_storage):
 def test_a_file_in_use_is_waited_for(tmp_path, own_storage, monkeypatch):
     stored(own_storage, a=b"a" * 60, b=b"b" * 60)
     made = folder(tmp_path, cache_bytes=100)
-    monkeypatch.setattr(folder_module, "SPARED_SECONDS", 0.2)
+    monkeypatch.setattr(cache_module, "SPARED_SECONDS", 0.2)
     content(made.root / "a")
     before = time.monotonic()
     content(made.root / "b")
@@ -176,7 +177,7 @@ def test_a_fetch_is_tried_again(tmp_path, own_storage, monkeypatch):
     monkeypatch.setattr(type(own_storage), "_open", unsteady)
     assert content(made.root / "a") == b"whole"
     failures = iter([TimeoutError("slow")] * 3)
-    made._empty(made.root / "a", 5, int((made.root / "a").stat().st_mtime))
+    made._cache.empty(made.root / "a", 5, int((made.root / "a").stat().st_mtime))
     with pytest.raises(ConfigError, match=r"memory://clips/a: cannot be fetched.*slow"):
         content(made.root / "a")
 
