@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.structures import Clip, Event, FloatArray, ObjectTrack
+from remot.synthetic.rendering.canvas import Canvas
 from remot.synthetic.rendering.scene import IMAGE_SIZE, draw_colours, draw_prop, fixed_camera, named_clip, painted
 from remot.synthetic.rendering.texture import tabletop
 
@@ -53,7 +54,7 @@ def _painted(
     generator: np.random.Generator,
     name: str,
     domain: str,
-    background: NDArray[np.uint8],
+    background: Canvas,
     colours: list[str],
     paths: list[FloatArray],
     moves: list[tuple[int, str, int, int]],
