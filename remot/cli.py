@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 
-from remot.errors import known_cause
+from remot.errors import is_out_of_memory, known_cause, text_of
 from remot.stopping import StoppedBySignal, stops_as_exits
 from remot.terminal import guard_output, lost_output, write_err
 
@@ -43,7 +43,6 @@ def main(args: Sequence[str] | None = None) -> None:
     try:
         with stops_as_exits():
             run(list(sys.argv[1:] if args is None else args))
-        sys.stdout.flush()
         if (lost := lost_output()) is not None:
             write_err(f"remot: the standard output took no more text ({lost.strerror}); all else was done\n")
             sys.exit(EXIT_BAD_INPUT)
@@ -82,6 +81,9 @@ def _sentence(error: Exception) -> str | None:
         text = str(known).strip()
         # without the traceback that a data worker wraps around it
         return text.splitlines()[-1].partition(": ")[2] or text if text.startswith("Caught ") else text
+    if is_out_of_memory(error):
+        text = (text_of(error).strip().splitlines() or ["no room for an object"])[0][:MAX_NAME]
+        return f"memory ran out ({text}); do less at once, or raise the limit of the process (ulimit -v)"
     if isinstance(error, OSError) and error.errno in OF_OPEN_FILES:
         return f"{error.strerror}: raise the limit with ulimit -n, or lower data.num_workers"
     if isinstance(error, OSError) and error.errno in OF_THE_DISK and error.filename is not None:

@@ -3,6 +3,7 @@
 Everything that derives from :class:`RemotError` reaches the terminal as one sentence without a traceback.
 """
 
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -93,6 +94,35 @@ def known_cause(error: BaseException | None) -> RemotError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
+
+
+def text_of(error: BaseException) -> str:
+    """What an error says, whatever its class does instead of saying it."""
+    try:
+        return str(error)
+    except Exception as fault:  # noqa: BLE001 (the error itself is to be reported)
+        return f"its text cannot be had ({type(fault).__name__})"
+
+
+#: What PyTorch says where the system gives no memory for a tensor on the CPU.
+_NO_MEMORY = "DefaultCPUAllocator: can't allocate memory"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """True if the machine or a GPU gave no memory; without importing PyTorch."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    return not kinds.isdisjoint({"MemoryError", "OutOfMemoryError"}) or _NO_MEMORY in text_of(error)
+
+
+def require_docstrings() -> None:
+    """Refuse a Python that drops docstrings, which transformers reads while it loads a model.
+
+    Raises:
+        ConfigError: With what to unset.
+    """
+    if sys.flags.optimize > 1:
+        msg = "transformers needs the docstrings that PYTHONOPTIMIZE=2 (python -OO) drops: unset it, or set it to 1"
+        raise ConfigError(msg)
 
 
 def require_type(name: str, value: object, expected: type) -> None:

@@ -96,7 +96,25 @@ def read_bounded(file: Path, max_bytes: int) -> bytes:
         ValueError: If it is longer than ``max_bytes``.
     """
     with open_regular(file) as stream:
-        content = stream.read(max_bytes + 1)
+        return _at_most(max_bytes, stream)
+
+
+def read_named(file: Path, max_bytes: int) -> bytes:
+    """The content of a regular file or a pipe that the user named; errors are those of both."""
+    with open_named(file) as stream:
+        return _at_most(max_bytes, stream)
+
+
+def is_pipe(file: Path) -> bool:
+    """True for a pipe, such as the shell's; opening one may wait without end."""
+    try:
+        return stat.S_ISFIFO(file.stat().st_mode)
+    except (OSError, ValueError):  # also a text that is no name
+        return False
+
+
+def _at_most(max_bytes: int, stream: BinaryIO) -> bytes:
+    content = stream.read(max_bytes + 1)
     if len(content) > max_bytes:
         msg = f"it has more than {max_bytes} bytes"
         raise ValueError(msg)

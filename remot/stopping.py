@@ -18,8 +18,8 @@ def _known(*names: str) -> tuple[signal.Signals, ...]:
 
 #: Signals by which a batch system says that time is nearly up; lightning saves and queues the job again then.
 BATCH_SIGNALS = _known("SIGUSR1", "SIGUSR2")
-#: Signals that end a process: of a batch system or a container, of a closed terminal, of a keyboard.
-STOP_SIGNALS = _known("SIGTERM", "SIGHUP", "SIGQUIT")
+#: Signals that end a process: of a batch system or a container, of a closed terminal, of a keyboard, of `ulimit -t`.
+STOP_SIGNALS = _known("SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU")
 #: A process that has not ended so long after a signal is ended.
 HARD_SECONDS = 30.0
 #: Names the process that started this one as one of several; how often it is looked after.
@@ -167,7 +167,7 @@ def follow_launcher() -> Iterator[None]:
     try:
         yield
     finally:
-        os.environ.pop(LAUNCHER)
+        os.environ.pop(LAUNCHER, None)
         if before is not None:
             os.environ[LAUNCHER] = before
 

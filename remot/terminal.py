@@ -42,13 +42,15 @@ def printable_html(text: str) -> str:
 
 
 def write_out(text: str) -> None:
-    """Write text to the standard output."""
-    sys.stdout.write(printable(text))
+    """Write text to the standard output, if there is one."""
+    if sys.stdout is not None:
+        sys.stdout.write(printable(text))
 
 
 def write_err(text: str) -> None:
-    """Write text to the standard error."""
-    sys.stderr.write(printable(text))
+    """Write text to the standard error, if there is one."""
+    if sys.stderr is not None:
+        sys.stderr.write(printable(text))
 
 
 def console(**settings: Any) -> "Console":  # noqa: ANN401 (rich's settings)
@@ -104,6 +106,10 @@ class _Output:
             if error.errno not in _NO_ROOM:
                 raise
             self.failure = error
+        except ValueError:
+            if not self._stream.closed:
+                raise
+            self.failure = OSError(errno.EBADF, "it was closed")
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (of any stream)
         return getattr(self._stream, name)
@@ -114,7 +120,9 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def lost_output() -> OSError | None:
-    """Why the standard output has lost text since :func:`guard_output`; None if it has not."""
+    """Hand on what is buffered; why the standard output has lost text since :func:`guard_output`, None if not."""
+    if sys.stdout is not None:  # as a reward may have made it
+        sys.stdout.flush()
     return sys.stdout.failure if isinstance(sys.stdout, _Output) else None
 
 

@@ -11,7 +11,7 @@ import pytest
 from remot import stopping
 from remot.stopping import StoppedBySignal, follow_launcher, is_unclaimed, stops_as_exits, watched
 
-NUMBERS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+NUMBERS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU, signal.SIGUSR1]
 #: A command that says when it has begun, then does something.
 COMMAND = """
 import sys, time
@@ -135,3 +135,14 @@ def test_a_process_ends_when_the_one_that_launched_it_has(monkeypatch, kind):
     os.close(writer)
     assert os.read(reader, 5) == b"ended"
     assert stopping.LAUNCHER not in os.environ
+
+
+def test_a_run_that_empties_the_environment_ends_well(monkeypatch):
+    """As a reward may."""
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    held = dict(os.environ)
+    try:
+        with follow_launcher():
+            os.environ.clear()
+    finally:
+        os.environ.update(held)

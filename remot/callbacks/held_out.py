@@ -125,14 +125,16 @@ class HeldOutEvaluation(lightning.Callback):
     on_test_end = on_validation_end
 
     def _evaluate(self, trainer: Trainer, module: PostTrainingModule, name: str) -> BenchmarkScores:
-        batches, source = list(trainer.datamodule.test_dataloader()), prompt_source(trainer)  # type: ignore[attr-defined]
+        batches, source = trainer.datamodule.test_dataloader(), prompt_source(trainer)  # type: ignore[attr-defined]
         pages: list[list[SampleRecord]] = []  # by batch
         digests: list[list[tuple[str, str]]] = []  # likewise
+        num_replaced: list[int] = []  # likewise
         with Progress(console=console(stderr=True), transient=True, disable=not trainer.is_global_zero) as progress:
             task = progress.add_task(f"evaluating the {name} policy on held-out scenes", total=len(batches))
 
             def on_batch(batch: PromptBatch, answered: AnsweredBatch) -> None:
                 progress.advance(task)
+                num_replaced.append(len(batch.replaced))
                 digests.append(question_digests(batch))
                 if sum(map(len, pages)) < self.num_pages:
                     pages.append(sample_records(batch, answered))
@@ -151,7 +153,7 @@ class HeldOutEvaluation(lightning.Callback):
         metrics = as_metrics(scores.sampled, f"eval/{name}") | as_metrics(
             scores.greedy, f"eval/{name}", suffix="_greedy"
         )
-        replaced = sum(all_gather_objects(sum(len(batch.replaced) for batch in batches)))
+        replaced = sum(all_gather_objects(sum(num_replaced)))
         metrics |= {f"eval/{name}/replaced_prompts": float(replaced)} if replaced else {}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)

@@ -17,7 +17,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 
 from remot.callbacks.progress import PhaseProgressBar
 from remot.distributed import alone, least_over_processes
-from remot.errors import NonFiniteError, RemotError
+from remot.errors import NonFiniteError, RemotError, text_of
 from remot.locks import locked
 from remot.stopping import BATCH_SIGNALS, STOP_SIGNALS, Handler, StoppedBySignal, is_unclaimed, watched
 from remot.strategies.checkpoint_io import read_checkpoint
@@ -40,14 +40,14 @@ class InterruptCheckpoint(Callback):
 
     A step is not divisible: weights in the middle of an update are no place to continue from. The first Ctrl-C within
     a step therefore takes effect when the step is done; a second one takes effect at once. Outside of steps the first
-    one does. SIGTERM, SIGHUP and SIGQUIT do the same, and SIGUSR1 and SIGUSR2 where no batch system uses them, but a
+    one does. SIGTERM, SIGHUP, SIGQUIT and SIGXCPU do the same, SIGUSR1 and SIGUSR2 where no batch system uses them; a
     second one changes nothing. Where a step takes longer than :data:`FINISH_SECONDS` after the signal, as in a rollout
     or a reward that hangs, it is given up, and the state before it is saved. A signal that the process ignores, as
-    SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step, whichever was signalled; one
-    whose step takes longer saves the state before it by itself, as each that fails does, and those that wait for it
-    fail. What lightning does on the signal of a batch system waits for the end of the step, too,
-    is then done by all processes, and saves in the run's folder. After an error the state before the step that failed
-    is saved, by any process that fails where each has all weights; losses that are not finite are
+    SIGHUP is under ``nohup``, stays ignored. Several processes stop after the same step, whichever was signalled, or
+    when all is done if no step is left; one whose step takes longer saves the state before it by itself, as each that
+    fails does, and those that wait for it fail. What lightning does on the signal of a batch system waits for the end
+    of the step, too, is then done by all processes, and saves in the run's folder. After an error the state before the
+    step that failed is saved, by any process that fails where each has all weights; losses that are not finite are
     :class:`~remot.callbacks.FaultRecord`'s.
 
     Args:
@@ -70,6 +70,7 @@ class InterruptCheckpoint(Callback):
         self._is_overdue = False
         self._has_reacted = threading.Event()
         self._is_agreed = False  # all processes stop after the same step
+        self._is_finished = False  # all that was to do is done, and saved
         self._before_alarm: object = None
         self._watch = ExitStack()
 
@@ -77,7 +78,7 @@ class InterruptCheckpoint(Callback):
         """Take over the signals that end a process, also while the base model is evaluated before the first step."""
         self._trainer, self._process, self._stopped_by = trainer, os.getpid(), None
         self._updates_before_step, self._is_within_step, self._is_overdue = None, False, False
-        self._is_agreed = False
+        self._is_agreed = self._is_finished = False
         self._has_reacted.clear()
         self._watch.close()
         self._watch.enter_context(watched(self._end_if_stuck))
@@ -146,10 +147,12 @@ class InterruptCheckpoint(Callback):
             self._previous_handler = None  # lightning shields the shutdown from further Ctrl-C; leave it so
         else:
             self._give_back()
-        if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError):
+        if trainer.state.fn != TrainerFn.FITTING or isinstance(exception, NonFiniteError) or self._is_finished:
             return
         if is_stop or self._updates_before_step is not None:
-            reason = "" if is_stop else f"{_failed(trainer, exception)} "
+            is_undone = isinstance(pl_module, PostTrainingModule) and not pl_module.is_between_steps
+            step = self._updates_before_step if is_undone else trainer.global_step
+            reason = "" if is_stop else f"The step after {step} failed with {_described(exception)}. "
             with report_failure(trainer):
                 self._save_state(trainer, pl_module, reason)
 
@@ -179,10 +182,17 @@ class InterruptCheckpoint(Callback):
         return bool(batch["processed"] == batch["ready"]) or trainer.global_step == self._updates_before_step
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:  # noqa: ARG002
-        """Give back the signals that end a process."""
+        """Give back the signals that end a process, and end with the code of one that found no step left to stop at."""
+        number = -least_over_processes(-(self._stopped_by or 0), trainer.strategy.root_device)
         self._react()
         self._watch.close()
-        self._give_back_stop_signals()
+        while self._before_stops:
+            signal.signal(*self._before_stops.popitem())  # type: ignore[arg-type]
+        if number := number or self._stopped_by or 0:
+            self._is_finished = True
+            name = signal.Signals(number).name
+            print_line(trainer, f"Finished what was left when {name} came; the exit code is that of the signal.")
+            raise StoppedBySignal(number)
 
     def _take_stop_signals(self, numbers: Iterable[int]) -> None:
         if threading.current_thread() is not threading.main_thread():
@@ -212,7 +222,8 @@ class InterruptCheckpoint(Callback):
         if self._trainer.world_size == 1 and not self._is_within_step:
             self._interrupt_after(INTERRUPT_SECONDS)
             raise StoppedBySignal(number)
-        print_line(self._trainer, f"Stopping when this step is done, as {signal.Signals(number).name} asks.")
+        what = "this step" if self._is_within_step else "the next step, or what is left after the last one,"
+        print_line(self._trainer, f"Stopping when {what} is done, as {signal.Signals(number).name} asks.")
         self._interrupt_after(FINISH_SECONDS)
         threading.Thread(target=self._give_up_step, args=(self._trainer, number), daemon=True).start()
 
@@ -281,10 +292,6 @@ class InterruptCheckpoint(Callback):
         while self._of_batch_system:
             signal.signal(*self._of_batch_system.popitem())
 
-    def _give_back_stop_signals(self) -> None:
-        while self._before_stops:
-            signal.signal(*self._before_stops.popitem())  # type: ignore[arg-type]
-
 
 def _set_signal_of_observer(number: int) -> None:
     """Lightning's observer of the processes that it starts kills all of them when one ends, whatever is being saved."""
@@ -298,13 +305,13 @@ def _unused_signals() -> list[signal.Signals]:
     return [number for number in BATCH_SIGNALS if is_unclaimed(number)]
 
 
-def _failed(trainer: Trainer, error: BaseException) -> str:
-    """What failed, and the line where it did, which errors of this library do not need."""
+def _described(error: BaseException) -> str:
+    """The error, and the line where it did, which errors of this library do not need."""
     frames = [] if isinstance(error, RemotError) else traceback.extract_tb(error.__traceback__)
     where = f" ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else ""
-    text = printable((str(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
+    text = printable((text_of(error).strip().splitlines() or [""])[-1])[:MAX_REASON_CHARS]
     notes = "".join(f"; {printable(note)}" for note in getattr(error, "__notes__", ()))[:MAX_REASON_CHARS]
-    return f"The step after {trainer.global_step} failed with {type(error).__name__}: {text}{notes}{where}."
+    return f"{type(error).__name__}: {text}{notes}{where}"
 
 
 def _save(trainer: Trainer, reason: str) -> None:

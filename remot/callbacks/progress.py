@@ -156,7 +156,10 @@ class PhaseProgressBar(ProgressBar):
         parts = [f"{name} {text}" for name, text in texts.items()]
         speed, left = self._clock.seconds_per_step, self._clock.seconds_left(total_steps(trainer))
         parts += [] if speed is None else [f"{speed:.3g} s/step"]
-        parts += [] if left is None else [f"{timedelta(seconds=round(left))} left"]
+        longest = timedelta.max.total_seconds()
+        parts += (
+            [] if left is None else [f"{timedelta(seconds=round(left)) if left < longest else 'over 9999 years'} left"]
+        )
         return phase, " · ".join(parts)
 
 

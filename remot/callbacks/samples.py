@@ -1,7 +1,7 @@
 """Prompts and completions of a run: some are printed and logged, those of ``remot predict`` are written to a file."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +51,8 @@ class CompletionSamples(lightning.Callback):
         if self.every_n_steps <= 0 or not due or not pl_module.last_samples or not trainer.is_global_zero:
             return
         self._last_shown = trainer.global_step
-        _printer(trainer)(sample_text(pl_module.last_samples[0], trainer.global_step, self.num_shown))
+        write = getattr(trainer.progress_bar_callback, "print_above", None) or console().print
+        write(sample_text(pl_module.last_samples[0], trainer.global_step, self.num_shown))
         if pl_module.last_batch is not None:
             records = [_record(pl_module.last_batch, one) for one in pl_module.last_samples[: self.num_prompts]]
             page = completions_html(records, f"step {trainer.global_step}")
@@ -62,11 +63,6 @@ class CompletionSamples(lightning.Callback):
 def _record(batch: PromptBatch, one: ScoredCompletions) -> SampleRecord:
     shown = one.prompt_index
     return SampleRecord(batch.images[shown], one.question, one.completions, one.rewards, batch.videos[shown])
-
-
-def _printer(trainer: Trainer) -> Callable[[Text], None]:
-    above = getattr(trainer.progress_bar_callback, "print_above", None)
-    return above if above is not None else console().print
 
 
 def sample_text(sample: ScoredCompletions, step: int, num_shown: int) -> Text:

@@ -9,7 +9,7 @@ from typing import NoReturn
 
 from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
-from remot.errors import ConfigError
+from remot.errors import ConfigError, require_docstrings
 from remot.terminal import write_out
 
 TRAINING = ("fit", "validate", "test", "predict", "doctor")
@@ -192,6 +192,7 @@ def _run_training(args: list[str]) -> None:
     from remot.commands.training.checks import require_sources
     from remot.commands.training.help import ALL, print_help
 
+    require_docstrings()
     require_numeric_variables()
     if args[0] in TRAINING:
         _require_settings(args)

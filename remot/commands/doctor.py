@@ -13,7 +13,7 @@ from lightning.pytorch.cli import LightningCLI
 from remot.commands.diagnosis.data import data_findings, estimated_lengths, length_finding, measured_prompts
 from remot.commands.diagnosis.findings import Finding, duration, summary
 from remot.commands.diagnosis.memory import RunShape, memory_finding, optimizer_bytes
-from remot.commands.diagnosis.probe import Probe, probe_run, trained_bytes
+from remot.commands.diagnosis.probe import Probe, probe_run, process_bytes, trained_bytes
 from remot.commands.diagnosis.storage import disk_finding, store_finding
 from remot.commands.diagnosis.training import memory_findings, rollout_findings, time_findings
 from remot.commands.environment import quiet_libraries
@@ -92,10 +92,12 @@ class Diagnosis:
         self.device = _device(str(self.config.trainer.accelerator))
         self.sizes: ModelSizes | None = None
         self.probe: Probe | None = None
+        self.library_bytes = 0
 
     def findings(self) -> Iterator[Finding]:
         """One after another."""
-        is_gpu = str(self.config.trainer.accelerator) not in ("cpu", "auto") or self._on_gpu
+        has_gpu = self.device is not None and self.device.type != "cpu"
+        is_gpu = has_gpu or str(self.config.trainer.accelerator) not in ("cpu", "auto")
         if self.device is None:
             yield Finding(
                 "fail",
@@ -113,6 +115,7 @@ class Diagnosis:
             yield self._disk_finding()
             return
         reason = self._not_probed()
+        self.library_bytes = 0 if is_gpu else process_bytes() or 0  # before there are weights
         if not reason:
             try:
                 self.probe = self._probed()
@@ -124,14 +127,13 @@ class Diagnosis:
         if self.probe is not None:
             yield from self._probe_findings(self.probe)
         elif reason:
-            yield from self._unprobed_findings(reason, lengths)
+            measured = "groups with a signal, completions cut off, gap of sampler and scorer, KL at the start, seconds"
+            yield Finding("open", "training", f"not measured, as {reason}: {measured}")
+            if self.sizes is not None and lengths:
+                yield self._assumed_time(self.sizes, max(lengths))
         yield self._disk_finding()
 
     # -- the model ------------------------------------------------------------------------------------------------
-
-    @property
-    def _on_gpu(self) -> bool:
-        return self.device is not None and self.device.type != "cpu"
 
     def _weights_finding(self) -> Finding:
         """Which weights, whether they are here, and how large."""
@@ -197,12 +199,6 @@ class Diagnosis:
         yield from memory_findings(probe.phases, str(self.device))
         yield from time_findings(probe.phases, self._steps(), probe.answer_seconds, self._num_evaluated_batches())
 
-    def _unprobed_findings(self, reason: str, lengths: list[int]) -> Iterator[Finding]:
-        measured = "groups with a signal, completions cut off, gap of sampler and scorer, KL at the start, and seconds"
-        yield Finding("open", "training", f"not measured, as {reason}: {measured}")
-        if self.sizes is not None and lengths:
-            yield self._assumed_time(self.sizes, max(lengths))
-
     def _assumed_time(self, sizes: ModelSizes, num_columns: int) -> Finding:
         """As the recipes' headers do it: all completions at their longest, by assumed speeds of one GPU."""
         grpo = self.module.objectives["GRPO"]
@@ -239,14 +235,9 @@ class Diagnosis:
             return Finding("open", "tokens per prompt", "not measured: nothing is known of the model")
         counted = "counted" if self.probe is not None else "estimated from image sizes, 4 characters a token"
         limit = None if self.sizes is None else self.sizes.max_positions
-        return length_finding(
-            lengths, max(self._training_tokens(), self.module.evaluation.max_new_tokens), limit, counted
-        )
-
-    def _training_tokens(self) -> int:
         grpo = self.module.objectives["GRPO"]
         assert isinstance(grpo, GRPOObjective)
-        return grpo.max_new_tokens
+        return length_finding(lengths, max(grpo.max_new_tokens, self.module.evaluation.max_new_tokens), limit, counted)
 
     def _memory_finding(self, lengths: list[int], *, is_gpu: bool) -> Finding:
         if self.sizes is None or not lengths:
@@ -254,7 +245,10 @@ class Diagnosis:
         available = None if self.device is None else free_bytes(self.device) or _free_memory()
         is_quantised = isinstance(self.settings.adaptation, QLoRA)
         shape = self._shape(max(lengths), is_gpu=is_gpu)
-        return memory_finding(self.sizes, shape, available, is_quantised=is_quantised, is_gpu=is_gpu)
+        libraries = self.library_bytes
+        return memory_finding(
+            self.sizes, shape, available, is_quantised=is_quantised, is_gpu=is_gpu, library_bytes=libraries
+        )
 
     def _shape(self, num_columns: int, *, is_gpu: bool) -> RunShape:
         grpo, wanted = self.module.objectives["GRPO"], self.module.micro_batch_prompts
@@ -318,11 +312,11 @@ def _device(accelerator: str) -> torch.device | None:
 
 
 def _free_memory() -> int | None:
-    """Bytes of memory that the system can give; None where it does not tell."""
+    """Bytes of memory that the run can have: what is free, and what this process gives back; None if not known."""
     file = Path("/proc/meminfo")
     lines = file.read_text(encoding="ascii").splitlines() if file.is_file() else []
     found = next((line.split() for line in lines if line.startswith("MemAvailable:")), None)
-    return None if found is None else int(found[1]) * 1024
+    return None if found is None else int(found[1]) * 1024 + (process_bytes("RssAnon") or 0)
 
 
 def _plain(section: Any) -> Mapping[str, Any]:  # noqa: ANN401 (as the parser leaves it)

@@ -1,12 +1,12 @@
 """``remot evaluate``."""
 
-import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of
+from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of, results_folder
 from remot.commands.evaluate_harness import HarnessChoice, evaluate_by_harness
 from remot.commands.evaluate_judge import JudgeChoice
 from remot.commands.evaluate_weights import EndpointChoice, WeightChoice, responder_for
@@ -18,6 +18,7 @@ from remot.terminal import console, write_out
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Verdict
+    from remot.evaluation.benchmarks.replies import ReplyStore
     from remot.evaluation.benchmarks.report import Facts, Report
     from remot.evaluation.benchmarks.responders import AnswerSettings, Responder
 
@@ -76,7 +77,7 @@ def evaluate(
     from remot.commands.environment import quiet_libraries
     from remot.evaluation.benchmarks import benchmark_class
     from remot.evaluation.benchmarks.base import BenchmarkOptions
-    from remot.evaluation.benchmarks.replies import ReplyStore, settings_hash
+    from remot.evaluation.benchmarks.replies import ReplyStore
     from remot.evaluation.benchmarks.report import report_of
     from remot.evaluation.benchmarks.runner import answer_all
 
@@ -93,15 +94,25 @@ def evaluate(
     prompts, facts = _prompts(benchmark, rows, data)
     settings = decoding.settings(benchmark.max_new_tokens)
     responder = responder or responder_for(weights, server)
-    digest = settings_hash({"responder": responder.identity})[:8]
-    words = re.sub(r"[^A-Za-z0-9]+", "-", responder.description).strip("-")[-40:].strip("-")  # of the weights' name
-    folder = out or Path("evaluations") / f"{benchmark.name}-{words}-{digest}"
+    asked = {"responder": responder.identity, "settings": asdict(settings), **rows.named()}
+    words = [benchmark.name, rows.data, weights.named or server.model_name, *decoding.words()]
+    folder = out or results_folder(words, asked)
     store = ReplyStore(folder / "replies.jsonl")
     benchmark.options = replace(benchmark.options, grader=judge.grader(folder, weights.device))
-    with _Progress(benchmark.name) as show:
+    with _Progress(benchmark.name) as show, _forgotten_if_empty(store):
         replies = answer_all(benchmark, prompts, responder, settings, store, decoding.batch_size, show)
         verdicts = benchmark.concluded(replies)
     return report_of(benchmark.metrics(verdicts), verdicts, facts(responder, settings)), verdicts, folder
+
+
+@contextmanager
+def _forgotten_if_empty(store: "ReplyStore") -> Iterator[None]:
+    """A failure before the first reply leaves no folder behind, which would pass for an evaluation."""
+    try:
+        yield
+    except BaseException:
+        store.forget()
+        raise
 
 
 def _prompts(

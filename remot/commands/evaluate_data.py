@@ -1,9 +1,11 @@
 """What ``remot evaluate`` asks and how: rows, remot-bench as it comes with the library, sampling."""
 
+import re
 import shutil
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from remot.commands.configs import find_config
 from remot.errors import ConfigError
@@ -14,7 +16,10 @@ if TYPE_CHECKING:
 
 #: Recipe of remot-bench, the number of its prompts over all splits, and where it is built.
 BENCH_RECIPE, NUM_BENCH_PROMPTS = "benchmarks/remot_bench.yaml", 770
-BENCH_FOLDER = Path("evaluations") / "remot-bench-prompts"
+EVALUATIONS = Path("evaluations")
+BENCH_FOLDER = EVALUATIONS / "remot-bench-prompts"
+#: Of a name in that of a default folder.
+MAX_NAME_CHARS = 60
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,15 @@ class RowChoice:
                 msg = f"--{name} {value}: give at least 1"
                 raise ConfigError(msg)
 
+    def named(self) -> dict[str, str | int | None]:
+        """What is asked, as it was typed: the same command names the same, wherever the folders lie."""
+        return {
+            "data": str(self.data),
+            "media": str(self.media),
+            "split": self.split,
+            "num_frames": self.num_frames,
+        }
+
     def source(self, data: Path) -> dict[str, str | int | None]:
         """From what the same prompts are read again."""
         media = None if self.media is None else str(self.media.resolve())
@@ -74,6 +88,10 @@ class DecodingChoice:
     top_k: int = 0
     seed: int = 0
 
+    def words(self) -> list[str]:
+        """What a folder's name says of it."""
+        return ["sampled"] if self.temperature > 0 else []
+
     def generation(self) -> dict[str, object]:
         """What differs from greedy decoding with a task's own budget, by the names of transformers."""
         settings: dict[str, object] = {}
@@ -90,6 +108,24 @@ class DecodingChoice:
 
         tokens = budget if self.max_new_tokens is None else self.max_new_tokens
         return AnswerSettings(SamplingSettings(self.temperature, self.top_k, self.top_p), tokens, self.seed)
+
+
+def results_folder(words: Iterable[str | Path | None], asked: Mapping[str, Any]) -> Path:
+    """The default folder of an evaluation, such as ``evaluations/remot-bench-RUN-last.ckpt-sampled-1b8d4a60``.
+
+    Args:
+        words: Names, such as the benchmark's; the last two parts of a path are taken, the end of long ones.
+        asked: All that determines the replies, as JSON; its hash ends the name.
+    """
+    from remot.evaluation.benchmarks.replies import settings_hash
+
+    names = []
+    for word in (one for one in words if one):
+        name = re.sub(r"[^A-Za-z0-9._]+", "-", "-".join(Path(word).parts[-2:])).strip("-.")
+        while len(name) > MAX_NAME_CHARS and "-" in name:
+            name = name.partition("-")[2]
+        names.append(name[-MAX_NAME_CHARS:])
+    return EVALUATIONS / "-".join([*filter(None, names), settings_hash(asked)[:8]])
 
 
 def data_of(rows: RowChoice) -> Path:

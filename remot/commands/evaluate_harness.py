@@ -1,12 +1,11 @@
 """``remot evaluate --harness lmms-eval``."""
 
-import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of
+from remot.commands.evaluate_data import DecodingChoice, RowChoice, data_of, results_folder
 from remot.commands.evaluate_weights import WeightChoice, folder_digest, weights_hash
 from remot.errors import ConfigError
 from remot.terminal import write_err
@@ -43,24 +42,28 @@ def evaluate_by_harness(
         ConfigError: If lmms-eval is missing, or weights and tasks are not named.
         EngineError: If it fails.
     """
-    from remot.evaluation.benchmarks.harness import HarnessRun, require_installed, run_harness
+    from remot.evaluation.benchmarks.harness import OUR_CLASS, HarnessRun, require_installed, run_harness
     from remot.evaluation.benchmarks.harness.results import metrics_of, num_rows, verdicts_of, version_of
+    from remot.evaluation.benchmarks.replies import settings_hash
     from remot.evaluation.benchmarks.report import Facts, report_of
     from remot.strategies.settings import PolicySettings
 
     require_installed()
     source = _source(weights)
     named = choice.task or []
-    slug = json.dumps([source.pretrained, choice.harness_model, *named], allow_nan=False)
-    folder = out or Path("evaluations") / f"lmms-eval-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
+    asked = {"tasks": named, "weights": asdict(source), "class": choice.harness_model, **decoding.generation()}
+    words = ["lmms-eval", "-".join(named) or rows.benchmark, weights.named, *decoding.words()]
+    folder = out or results_folder(words, {**asked, **rows.named(), "seed": decoding.seed})
     tasks, include = (named, choice.include_path) if named else _bench(rows, folder)
     name = choice.harness_model or _class_of(source)
     arguments, generation = _arguments(name, source, weights.device, rows.num_frames), decoding.generation()
     where = folder / "lmms_eval"
     write_err(f"running lmms-eval on {', '.join(tasks)} with its model class {name}; its log is in {where}\n")
-    run = HarnessRun(tasks, name, arguments, where, include, decoding.batch_size, rows.limit, generation)
+    record = where / f"replies-{settings_hash({**arguments, **generation})[:8]}.jsonl" if name == OUR_CLASS else None
+    made_with = arguments | ({"record": record} if record is not None else {})
+    run = HarnessRun(tasks, name, made_with, where, include, decoding.batch_size, rows.limit, generation)
     file, results = run_harness(run)
-    samples = verdicts_of(results, file)
+    samples = verdicts_of(results, file, record)
     verdicts = [one for found in samples.values() for one in found]
     hashed = weights_hash(folder_digest(source.resolve()), PolicySettings(source))
     facts = Facts(

@@ -46,6 +46,11 @@ class WeightChoice:
     max_pixels: int | None = None
     device: str = "auto"
 
+    @property
+    def named(self) -> str | Path | None:
+        """The trained weights, or the model."""
+        return self.ckpt_path or self.adapter or self.model
+
 
 @dataclass(frozen=True)
 class EndpointChoice:
@@ -128,7 +133,8 @@ def _source(weights: WeightChoice) -> "LocalResponder":
         if wanted.resolve() != source.resolve():
             msg = (
                 f"the adapter {weights.adapter} was trained on {source.base}, not on {weights.model}; leave --model "
-                "out, or correct base_model_name_or_path in its adapter_config.json"
+                "out, or correct base_model in its remot.json, and without one base_model_name_or_path in its "
+                "adapter_config.json"
             )
             raise ConfigError(msg)
     return _local(PolicySettings(source), weights.device)

@@ -129,7 +129,8 @@ class PromptData:
         if tasks is not None:
             require_types("tasks", tasks, Task)
         require_type("options", options, DataOptions)
-        require_loadable(batch_size, num_train_prompts_per_epoch, num_workers)
+        held_out = {"num_val_prompts": num_val_prompts, "num_test_prompts": num_test_prompts}
+        require_loadable(batch_size, num_train_prompts_per_epoch, num_workers, held_out)
         if options.revisits is not None:
             options.revisits.require_known_in_time(num_workers)
         self.remote: RemoteFolder | None = None

@@ -14,7 +14,7 @@ from remot.evaluation.task_scores import with_rewards
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rollout.decoding.engine import RolloutEngine
-from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, require_lengths
 from remot.rollout.sources import ClipSource, PolicyRollouts, RolloutSource
 from remot.rollout.turns import ConversationRollouts
 from remot.structures import PromptBatch, Question, Rollout
@@ -66,6 +66,7 @@ class EvaluationSettings:
             given = f"{self.max_new_tokens} and {self.num_completions}"
             msg = f"model.evaluation: max_new_tokens and num_completions are at least 1, got {given}"
             raise ConfigError(msg)
+        require_lengths("model.evaluation", self.num_completions, self.max_new_tokens)
         if self.perception is not None and self.turns is not None:
             msg = "model.evaluation: perception and turns both show clips again; leave one out"
             raise ConfigError(msg)

@@ -12,6 +12,7 @@ import yaml
 from remot.bounded_yaml import parse_yaml
 from remot.errors import ConfigError
 from remot.files import cause_of, read_bounded
+from remot.structures import interval_note
 
 #: Where a run keeps the table that compares its base model with its trained policy.
 RESULTS_FILE = "held_out.json"
@@ -157,7 +158,7 @@ def model_card(
         "pipeline_tag": "image-text-to-text",
         "tags": ["remot", "motion", *(["lora"] if is_adapter else [])],
     }
-    trained = f", trained for {step} steps" if step is not None else ""
+    trained = f", trained for {step} step{'s' * (step != 1)}" if step is not None else ""
     kind = "LoRA adapters for" if is_adapter else "Weights of"
     records = PurePath(str((config.get("data") or {}).get("records") or "")).name
     prompts = f"`{records}`" if records else "motion-contrast prompts"
@@ -204,7 +205,12 @@ def _benchmarks_section(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
         asked = f"{scores.get('num_answered')} prompts from {scores.get('num_scenes')} scenes"
         of_all = f", the first of {scores.get('num_rows')}" if scores.get("limit") is not None else ""
         left_out = f", {scores['num_skipped']} left out for missing files" if scores.get("num_skipped") else ""
-        facts = [asked + of_all + left_out, *(f"{name} {value}" for name, value in settings.items())]
+        source = scores["source"] if isinstance(scores.get("source"), dict) else {}
+        rows = PurePath(str(source.get("data") or "")).name
+        facts = [f"rows of {rows}"] if rows and not version else []
+        facts += [asked + of_all + left_out, *(f"{name} {value}" for name, value in settings.items())]
+        num_scenes = scores.get("num_scenes")
+        facts += [note for note in [interval_note(num_scenes) if type(num_scenes) is int else ""] if note]
         title = f"**{_one_line(scores['benchmark'])}**{version}: {_one_line('; '.join(facts))}."
         whole = [_score_row(name, cells) for name, cells in metrics.items() if "/" not in name]
         parts = [_score_row(name, cells) for name, cells in metrics.items() if "/" in name]
@@ -267,13 +273,20 @@ def _usage(base: str, *, is_adapter: bool) -> str:
 
 def _recipe_section(config: Mapping[str, Any]) -> list[str]:
     """The configuration without what says nothing about the weights, paths by their last part."""
-    kept = {key: _without_paths(value) for key, value in config.items() if key not in _NOT_THE_RECIPE and value}
+    kept = {
+        key: _without_paths(value) for key, value in config.items() if key not in _NOT_THE_RECIPE and _is_set(value)
+    }
     if isinstance(kept.get("trainer"), dict):
-        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "logger" and value}
+        kept["trainer"] = {key: value for key, value in kept["trainer"].items() if key != "logger" and _is_set(value)}
     if not kept:
         return []
     listing = f"```yaml\n{yaml.safe_dump(kept, sort_keys=False)}```"
     return ["## Recipe", f"<details><summary>Configuration</summary>\n\n{listing}\n\n</details>"]
+
+
+def _is_set(value: Any) -> bool:  # noqa: ANN401 (JSON)
+    """False for null, false and what is empty; the number 0 is a setting, such as a seed."""
+    return bool(value) or (isinstance(value, int | float) and not isinstance(value, bool))
 
 
 def _without_paths(value: Any) -> Any:  # noqa: ANN401 (JSON)

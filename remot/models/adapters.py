@@ -6,7 +6,7 @@ import math
 import re
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import KW_ONLY, dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,9 +77,12 @@ class Adaptation(ABC):
     def disabled(self, model: nn.Module) -> AbstractContextManager[None]:
         """Context in which ``model`` (as wrapped) computes without adapters."""
 
-    def merged(self, model: nn.Module) -> AbstractContextManager[None]:  # noqa: ARG002 (there are no adapters)
-        """Context for passes without gradient in which ``model`` (as wrapped) computes as fast as without adapters."""
-        return contextlib.nullcontext()
+    def merged(self, model: nn.Module) -> AbstractContextManager[Mapping[nn.Parameter, Tensor]]:  # noqa: ARG002 (there are no adapters)
+        """Context for passes without gradient in which ``model`` (as wrapped) computes as fast as without adapters.
+
+        It gives the weights that hold a sum for as long, each with what it held before.
+        """
+        return contextlib.nullcontext({})
 
     @abstractmethod
     def snapshot(self, model: nn.Module, name: str = CAPTURED) -> ReferenceSnapshot:
@@ -135,6 +138,10 @@ class FullWeights(Adaptation):
         return ModelSnapshot(self.unwrap(model))
 
 
+#: No layer of a model is wider.
+MAX_RANK = 2**14
+
+
 @dataclass(eq=False)
 class LoRA(Adaptation):
     """Low-rank adapters on the language model's linear layers (arXiv 2106.09685).
@@ -179,10 +186,10 @@ class LoRA(Adaptation):
 
     def __post_init__(self) -> None:
         self.modules_to_save = tuple(self.modules_to_save)
-        if not (self.rank >= 1 and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
+        if not (1 <= self.rank <= MAX_RANK and 0 < self.alpha < math.inf and 0 <= self.dropout < 1):
             msg = (
                 f"model.policy.adaptation: rank {self.rank}, alpha {self.alpha}, dropout {self.dropout}; give a rank "
-                "from 1, a finite alpha above 0 and a dropout from 0 to below 1"
+                f"from 1 to {MAX_RANK}, a finite alpha above 0 and a dropout from 0 to below 1"
             )
             raise ConfigError(msg)
         if self.init_lora_weights not in (True, False, "gaussian"):
@@ -260,7 +267,9 @@ class LoRA(Adaptation):
     def _targets(self, model: nn.Module) -> str | list[str]:
         """What PEFT is to adapt: a regular expression, or the names of a folder's own layers."""
         if self._adapter is not None and self._has_adapters_shape:
-            return sorted(name for name in self._adapter.modules if _is_linear(model, name))
+            there = dict(model.named_modules())  # PEFT refuses what is missing
+            held = self._adapter.modules
+            return sorted(name for name in held if name not in there or isinstance(there[name], nn.Linear))
         if self.target_modules is not None:
             return self.target_modules
         lists = block_lists(model, with_vision=self._train_vision)
@@ -319,7 +328,7 @@ class LoRA(Adaptation):
         context: AbstractContextManager[None] = model.disable_adapter()  # type: ignore[operator]
         return context
 
-    def merged(self, model: nn.Module) -> AbstractContextManager[None]:
+    def merged(self, model: nn.Module) -> AbstractContextManager[Mapping[nn.Parameter, Tensor]]:
         """Adapters added to copies of the weights, where that is exact and cheap."""
         return merged_adapters(model, self.disabled(model))
 
@@ -338,11 +347,6 @@ def _plain_name(name: str) -> str | None:
     others = (".lora_", ".original_module.", *(f".modules_to_save.{kept}." for kept in (CAPTURED, AVERAGED)))
     is_other = any(part in name for part in others)
     return None if is_other else _without_wrappers(name)
-
-
-def _is_linear(model: nn.Module, name: str) -> bool:
-    """Whether a module of that name is a linear layer, or is missing, which PEFT refuses."""
-    return isinstance(dict(model.named_modules()).get(name, nn.Linear(1, 1)), nn.Linear)
 
 
 def _experts_of(model: "PreTrainedModel") -> list[str]:

@@ -1,7 +1,6 @@
 """Finding and loading weights and processor, from the package, a folder or the local hub cache."""
 
 import os
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 import torch
 
-from remot.errors import CheckpointError, ConfigError
+from remot.errors import CheckpointError, ConfigError, require_docstrings
 from remot.files import cause_of, require_regular
 from remot.models.adapter_folder import AdapterFolder, read_adapter, read_record, require_same_names
 from remot.models.inputs.chat_template import require_bounded_template
@@ -30,6 +29,10 @@ SETTING_SUFFIXES = (".json", ".jinja", ".txt", ".model")
 MAX_SETTING_BYTES = 256 * 2**20
 
 Precision = Literal["float32", "bfloat16", "float16"]
+
+
+#: Images are enlarged to at most so many pixels, which take half a gigabyte on their way into the processor.
+MAX_ENLARGED = 2**24
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +87,9 @@ class ModelSource:
                     f"{prefix}min_pixels {low} and {prefix}max_pixels {high}: give areas from 1, the smaller one first"
                 )
                 raise ConfigError(msg)
+            if (low or 1) > MAX_ENLARGED:
+                msg = f"{prefix}min_pixels is {low}: images would be enlarged; give at most {MAX_ENLARGED:,}"
+                raise ConfigError(msg)
 
     def resolve(self) -> str:
         """Folder or hub name of the base model that transformers understands, a folder by its whole path."""
@@ -118,13 +124,14 @@ class ModelSource:
             CheckpointError: With what to do.
             ConfigError: If Python has dropped the docstrings that transformers reads while it loads a model.
         """
-        if sys.flags.optimize > 1:
-            msg = "transformers needs the docstrings that PYTHONOPTIMIZE=2 (python -OO) drops: unset it, or set it to 1"
-            raise ConfigError(msg)
+        require_docstrings()
         from huggingface_hub import try_to_load_from_cache
         from huggingface_hub.errors import HFValidationError
 
         base, found = self.base, None
+        if base not in EMBEDDED_MODELS and Path(base).is_dir() and not (Path(base) / "config.json").is_file():
+            msg = f"{base} holds no model: there is neither a config.json nor an adapter_config.json in it"
+            raise CheckpointError(msg)
         if base in EMBEDDED_MODELS or Path(base).is_dir() or not self._is_local_only:
             return
         with suppress(HFValidationError):  # no name of the hub, such as an absolute path

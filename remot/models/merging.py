@@ -6,7 +6,7 @@ cost nothing more, and the frozen weights themselves are never touched, so that 
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -60,24 +60,25 @@ def merged_weight(layer: Any, weight: Tensor) -> Tensor:  # noqa: ANN401 (peft h
 
 
 @contextlib.contextmanager
-def merged_adapters(model: nn.Module, without_adapters: AbstractContextManager[None]) -> Iterator[None]:
+def merged_adapters(
+    model: nn.Module, without_adapters: AbstractContextManager[None]
+) -> Iterator[Mapping[nn.Parameter, Tensor]]:
     """Within this context the layers of ``model`` hold W + (alpha / rank) B A and compute ``without_adapters``.
 
-    Nothing happens unless all adapters can be added, see :func:`adapted_layers`.
+    Nothing happens unless all adapters can be added, see :func:`adapted_layers`. Yields W of each such weight: what
+    needs a sum no longer may put W back, as happens at the end.
     """
     layers = adapted_layers(model)
     if not layers:
-        yield
+        yield {}
         return
-    weights = [parameter_of(layer) for layer in layers]
-    kept = [weight.data for weight in weights]
-    with torch.no_grad():
-        sums = [merged_weight(layer, weight) for layer, weight in zip(layers, kept, strict=True)]
+    plain = {parameter_of(layer): parameter_of(layer).data for layer in layers}
     try:
-        for weight, merged in zip(weights, sums, strict=True):
-            weight.data = merged
+        with torch.no_grad():
+            for layer, weight in zip(layers, plain, strict=True):
+                weight.data = merged_weight(layer, weight.data)
         with without_adapters:
-            yield
+            yield plain
     finally:
-        for weight, data in zip(weights, kept, strict=True):
+        for weight, data in plain.items():
             weight.data = data

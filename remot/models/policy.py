@@ -376,7 +376,7 @@ class VLMPolicy(nn.Module):
             yield self.core
         else:
             with self.evaluating():
-                yield self._acting
+                yield self._averaged[0] if self._averaged else self.core
 
     def keep_average(self) -> None:
         """Keep an average of the policy over its steps, for :meth:`averaged`; before weights are divided."""
@@ -411,11 +411,6 @@ class VLMPolicy(nn.Module):
             finally:
                 self._averaged = ()
 
-    @property
-    def _acting(self) -> "PreTrainedModel":
-        """What computes where no gradient is wanted."""
-        return self._averaged[0] if self._averaged else self.core
-
     @contextlib.contextmanager
     def evaluating(self) -> Iterator[None]:
         """Within this context nothing carries a gradient, is recomputed or drops out; afterwards all is as before."""
@@ -440,7 +435,7 @@ class VLMPolicy(nn.Module):
                 yield
                 return
             layers = dict.fromkeys([*language_model(self.core).modules(), self.core.get_output_embeddings()])
-            with self.adaptation.merged(self.model), prepacked(layers):
+            with self.adaptation.merged(self.model) as plain, prepacked(layers, plain):
                 yield
 
     @contextlib.contextmanager

@@ -5,7 +5,7 @@ fit the processor's registers they are read faster than row by row; docs/engine.
 """
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 
 import torch
@@ -19,11 +19,15 @@ MOST_BYTES = 2 * 2**30
 
 
 @contextlib.contextmanager
-def prepacked(layers: Iterable[nn.Module]) -> Iterator[None]:
+def prepacked(layers: Iterable[nn.Module], plain: Mapping[nn.Parameter, Tensor] | None = None) -> Iterator[None]:
     """Within this context linear layers on a CPU compute with copies of their weights in another layout.
 
     Results differ by rounding. Layers of other kinds, and all layers under autocast or where the copies would take
     more than :data:`MOST_BYTES`, stay as they are. Nothing in the context may train or change a weight.
+
+    Args:
+        layers: The layers.
+        plain: What weights hold again once they are copied, so that sums with adapters do not exist twice.
     """
     held = [layer for layer in layers if isinstance(layer, nn.Linear) and _is_packable(layer)]
     if torch.is_autocast_enabled("cpu") or not prepacked_bytes(held):
@@ -31,6 +35,9 @@ def prepacked(layers: Iterable[nn.Module]) -> Iterator[None]:
     for layer in held:
         packed = torch.ops.mkldnn._reorder_linear_weight(layer.weight.detach())
         layer.forward = partial(_product, packed=packed, bias=layer.bias)  # type: ignore[method-assign]
+        weight = layer.weight
+        if plain and isinstance(weight, nn.Parameter) and weight in plain:
+            weight.data = plain[weight]
     try:
         yield
     finally:

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from remot.answers import MAX_COMPLETION_CHARS, ParsedAnswer, parse_response
-from remot.errors import RemotError, RewardError, require_types
+from remot.errors import RemotError, RewardError, require_types, text_of
 from remot.rewards.functional import all_right
 from remot.seeding import global_randomness
 from remot.structures import Question, Reference, RewardOutput, reference_of
@@ -320,7 +320,7 @@ def _called(
 
 def _where(error: BaseException) -> str:
     """What was raised, and the line that raised it."""
-    text = printable(" ".join(str(error).split()))[:MAX_REASON_CHARS]
+    text = printable(" ".join(text_of(error).split()))[:MAX_REASON_CHARS]
     frames = traceback.extract_tb(error.__traceback__)
     return f"{text} ({PurePath(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text
 

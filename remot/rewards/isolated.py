@@ -94,7 +94,7 @@ class IsolatedReward(WrapperReward):
 
 def _serve(connection: Connection, reward: Reward) -> None:
     """Score batches until the other end is closed, whatever signals the group of processes is sent."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGUSR1"):
+    for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGQUIT", "SIGXCPU", "SIGUSR1"):
         if name in signal.Signals.__members__:
             signal.signal(signal.Signals[name], signal.SIG_IGN)
     torch.set_num_threads(1)

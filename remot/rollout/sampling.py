@@ -10,6 +10,11 @@ from torch import Tensor
 from remot.errors import ConfigError
 from remot.seeding import numpy_generator
 
+#: Their noise alone takes half a gigabyte.
+MAX_TOKENS_OF_PROMPT = 2**24
+#: What is divided by less may leave the range of float32.
+LEAST_TEMPERATURE = 1e-6
+
 
 @dataclass(frozen=True)
 class SamplingSettings:
@@ -30,6 +35,10 @@ class SamplingSettings:
 
     def __post_init__(self) -> None:
         is_finite = 0 <= self.temperature < math.inf  # False for NaN too
+        if 0 < self.temperature < LEAST_TEMPERATURE:
+            least = f"give 0 for the most likely token, or at least {LEAST_TEMPERATURE:g}"
+            msg = f"sampling.temperature is {self.temperature:g}, by which no logit can be divided; {least}"
+            raise ConfigError(msg)
         if not is_finite or self.top_k < 0 or not 0 < self.top_p <= 1 or not 0 <= self.min_p <= 1:
             msg = f"sampling needs temperature ≥ 0, top_k ≥ 0, 0 < top_p ≤ 1 and 0 ≤ min_p ≤ 1, got {self}"
             raise ConfigError(msg)
@@ -65,6 +74,20 @@ class RolloutRequest:
     max_new_tokens: int  # longest completion T, end-of-turn token included
     sampling: SamplingSettings
     address: RolloutAddress
+
+
+def require_lengths(key: str, num_completions: int, max_new_tokens: int) -> None:
+    """Refuse more tokens of one prompt than there is memory for.
+
+    Raises:
+        ConfigError: With the settings below ``key``.
+    """
+    if num_completions * max_new_tokens > MAX_TOKENS_OF_PROMPT:
+        msg = (
+            f"{key}: num_completions {num_completions} and max_new_tokens {max_new_tokens} are too many tokens for one "
+            f"prompt; lower one, so that their product is at most {MAX_TOKENS_OF_PROMPT:,}"
+        )
+        raise ConfigError(msg)
 
 
 def uniform_noise(seed: int, step: int, prompt_ids: Sequence[str], num_completions: int, num_tokens: int) -> Tensor:

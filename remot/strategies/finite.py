@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 from torch.optim import Optimizer
 
 from remot.distributed import all_gather_objects
-from remot.errors import NonFiniteError
+from remot.errors import ConfigError, NonFiniteError
 from remot.strategies.objective import PreparedStep
 from remot.structures import PromptBatch
 
@@ -147,6 +147,9 @@ class FiniteGuard:
     """
 
     def __init__(self, limit: int) -> None:
+        if limit < 1:
+            msg = f"max_skipped_in_a_row is at least 1, got {limit}"
+            raise ConfigError(msg)
         self.limit = limit
         self.num_skipped = 0
         self.in_a_row: list[SkippedStep] = []

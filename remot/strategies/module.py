@@ -58,6 +58,7 @@ from remot.strategies.optimization import (
     describe_optimization,
     is_another_optimizer,
     make_optimization,
+    require_usable_settings,
 )
 from remot.strategies.schedules import AlternatingSFTGRPO, Strategy
 from remot.strategies.settings import PolicySettings
@@ -129,9 +130,6 @@ class PostTrainingModule(AnsweringModule):
         if not 0 <= gradient_clip_norm < math.inf:  # nor NaN
             msg = f"gradient_clip_norm is the largest gradient norm, or 0 for no clipping, got {gradient_clip_norm}"
             raise ConfigError(msg)
-        if max_skipped_in_a_row < 1:
-            msg = f"max_skipped_in_a_row is at least 1, got {max_skipped_in_a_row}"
-            raise ConfigError(msg)
         self.automatic_optimization = False
         self.strict_loading = False  # frozen weights are not in the checkpoint; on_load_checkpoint checks the rest
         self.strategy = strategy if strategy is not None else AlternatingSFTGRPO()
@@ -161,13 +159,14 @@ class PostTrainingModule(AnsweringModule):
     # -- set-up --------------------------------------------------------------------------------------------------
 
     def setup(self, stage: str) -> None:
-        """Refuse strategies that cannot work and engines that are not there, before long work."""
+        """Refuse strategies and optimizers that cannot work and engines that are not there, before long work."""
         require_supported(self.trainer.strategy)
         use_durable_checkpoints(self.trainer.strategy)
         if self.trainer.precision == "16-true":
             msg = "trainer.precision 16-true trains to NaN within a few steps; take bf16-mixed, bf16-true or 16-mixed"
             raise ConfigError(msg)
         if stage == "fit":
+            require_usable_settings(self.optimizer_factory, self.scheduler_factory)
             for phase in self.strategy.phases:
                 self.objectives[phase].check()
 
@@ -250,8 +249,9 @@ class PostTrainingModule(AnsweringModule):
         trained = TrainedBatch(phase, batch, prepared)
         for _ in range(prepared.num_updates):
             metrics |= self._update(trained)
-            # A fault would repeat, as nothing has moved; and updates must not continue into another phase.
-            if self._guard.fault or self.strategy.phase(self.global_step) != phase:
+            # A fault would repeat, as nothing has moved; updates must not continue into another phase, or past the end.
+            is_last = 0 < self.trainer.max_steps <= self.global_step
+            if self._guard.fault or is_last or self.strategy.phase(self.global_step) != phase:
                 break
         self.last_skipped = skipped = self._guard.count(self.global_step - 1, trained)
         if skipped is not None:

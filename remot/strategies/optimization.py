@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
@@ -37,6 +38,31 @@ def make_optimization(
         msg = "model.scheduler: ReduceLROnPlateau needs a metric at each step; choose a schedule of the step alone"
         raise ConfigError(msg)
     return optimizer, scheduler
+
+
+def require_usable_settings(make_optimizer: MakeOptimizer, make_scheduler: MakeScheduler | None) -> None:
+    """Make three updates of a small weight, before the policy is loaded, which takes minutes.
+
+    Optimizers of other packages are made and not used, as some of them update nothing without a GPU.
+
+    Raises:
+        ConfigError: If a setting is out of its range, or makes weights that are not finite.
+    """
+    weight = nn.Parameter(torch.ones(2, 2))
+    optimizer, _ = make_optimization([weight], make_optimizer, make_scheduler)
+    if not type(optimizer).__module__.startswith("torch.optim."):
+        return
+    try:
+        for _ in range(3):
+            weight.grad = torch.tensor([[0.0, 1.0], [-1.0, 0.5]])
+            optimizer.step()
+        is_usable = bool(weight.isfinite().all())
+    except Exception as error:  # noqa: BLE001 (what some need is not here, as a GPU or sparse gradients)
+        is_usable = not (isinstance(error, OverflowError) or "overflow" in str(error))
+    if not is_usable:
+        numbers = (f"{name} {value}" for name, value in optimizer.defaults.items() if isinstance(value, float | tuple))
+        msg = f"model.optimizer: a weight of 1 becomes infinite or NaN within three updates, with {', '.join(numbers)}"
+        raise ConfigError(msg)
 
 
 def require_finite_settings(optimizer: Optimizer) -> None:

@@ -80,17 +80,18 @@ def report_html(table: CompareTable, tests: Significance) -> str:
     title = printable_html(f"Comparison of {table.experiment}" if table.experiment else "Comparison")
     finished = sum(run.is_finished for run in table.runs)
     counts = f"{len(table.runs)} runs, {finished} of them finished and evaluated, {len(table.groups)} groups"
+    runs = _section("runs and what they cost", _table(*run_cells(table))) + f"<p class=soft>{_COST_NOTE}</p>"
     parts = [
         f"<p class=soft>{counts}</p>",
-        _section(groups_title(table), _table(*group_cells(table))) if not table.is_run_by_run else "",
+        # where each run is a group, the runs' table names the groups
+        runs if table.is_run_by_run else _section(groups_title(table), _table(*group_cells(table))),
         _section(DIFFERENCES_TITLE, _table(*difference_cells(table)) if difference_cells(table)[1] else ""),
         _section(CHANGES_TITLE, _tests(tests.changes)),
         _section(CONTRASTS_TITLE, _tests(tests.contrasts)),
         _section(DUAL_TITLE, _table(*dual_cells(tests.dual)) if tests.dual else ""),
         "".join(f"<p class=soft>{printable_html(note)}</p>" for note in tests.notes),
         _section("learning curves", _curves(table)),
-        _section("runs and what they cost", _table(*run_cells(table))),
-        f"<p class=soft>{_COST_NOTE}</p>",
+        "" if table.is_run_by_run else runs,
     ]
     return (
         "<!doctype html><html lang=en><head><meta charset=utf-8>"
@@ -113,7 +114,9 @@ def _html_table(header: Cells, rows: Sequence[Cells]) -> str:
     kinds = [("text" if name in _TEXT_COLUMNS else "") + (" long" if name in _LONG_COLUMNS else "") for name in header]
 
     def row_of(tag: str, cells: Cells) -> str:
-        marked = (f'<{tag} class="{kind}">{cell}</{tag}>' for cell, kind in zip(cells, kinds, strict=True))
+        pairs = zip(cells, kinds, strict=True)
+        held = [(cell.replace(".", ".<wbr>") if "long" in kind else cell, kind) for cell, kind in pairs]
+        marked = (f'<{tag} class="{kind}">{cell}</{tag}>' for cell, kind in held)
         return f"<tr>{''.join(marked)}</tr>"
 
     head = row_of("th", [printable_html(name) for name in header])

@@ -8,7 +8,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from remot.evaluation.estimates import format_estimate
+from remot.evaluation.estimates import LESS_IS_BETTER, format_estimate
 from remot.strict_json import json_text
 from remot.terminal import printable
 from remot.tracking.compare import SHOWN_METRICS, CompareTable
@@ -23,6 +23,8 @@ _SPARED_COLUMNS = (
     *("GiB", "tokens", "base model", "min", "format", "steps", "logic", "cut off greedy", "overall"),
     *("questions", "McNemar", "unit", "p"),
 )
+#: Columns of scores that runs do not have.
+NUM_HEADS = 4
 _Score = TypeVar("_Score", float, Spread)
 
 
@@ -106,7 +108,13 @@ def _group_record(number: int, row: GroupRow) -> dict[str, Any]:
 
 
 def _shown(scores: Sequence[Mapping[str, object]]) -> list[str]:
-    return [name for name in SHOWN_METRICS if any(name in one for one in scores)]
+    """Scores that have a column; of benchmarks that have none of a run's, such as one's own questions, the first."""
+    found = [name for name in SHOWN_METRICS if any(name in one for one in scores)]
+    if any(not name.startswith("cut_off") for name in found):
+        return found
+    others = dict.fromkeys(name for one in scores for name in one if "/" not in name)
+    heads = [name for name in others if name not in (*SHOWN_METRICS, *LESS_IS_BETTER, "unparsed")]
+    return [*heads[:NUM_HEADS], *found]
 
 
 def run_cells(table: CompareTable) -> tuple[Cells, list[Cells]]:

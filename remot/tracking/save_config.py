@@ -1,5 +1,6 @@
 """The resolved configuration as an MLflow artifact and as MLflow parameters."""
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -107,13 +108,18 @@ class MLflowSaveConfig(SaveConfigCallback):
 
 
 def flatten(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Settings as (dotted key, value); nested mappings are entered, lists of mappings too, None is left out."""
+    """Settings as (dotted key, value); nested mappings are entered, lists of mappings too, None is left out.
+
+    Files, such as those of ``--config``, stand by their paths and not by the parser's own objects.
+    """
     for key, value in settings.items():
         name = f"{prefix}{key}"
         if isinstance(value, Mapping):
             yield from flatten(value, f"{name}.")
         elif isinstance(value, list) and any(isinstance(one, Mapping) for one in value):
             yield from flatten({str(i): one for i, one in enumerate(value)}, f"{name}.")
+        elif isinstance(value, list):
+            yield name, [str(one) if isinstance(one, os.PathLike) else one for one in value]
         elif value is not None:
             yield name, value
 

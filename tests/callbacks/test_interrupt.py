@@ -119,7 +119,7 @@ def test_second_press_does_not_wait(tmp_path):
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
 
 
-STOPS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGUSR1]
+STOPS = [signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT, signal.SIGXCPU, signal.SIGUSR1]
 
 
 @pytest.mark.parametrize("number", STOPS, ids=lambda number: number.name)
@@ -191,6 +191,47 @@ def test_a_signal_whose_exception_is_lost_takes_effect_later(tmp_path, monkeypat
     lines = " ".join(capsys.readouterr().err.split())
     assert "nothing to continue from" in lines
     assert "takes longer" not in lines
+
+
+class SignalledWhileSaving(Callback):
+    """Gets SIGTERM when the last step is done, and is there for what comes after it."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_save_checkpoint(self, trainer, *_):
+        self.seen.append(trainer.global_step)
+        if len(self.seen) == 1:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_fit_end(self, *_):
+        self.seen.append("end")
+
+
+@pytest.mark.parametrize(("world_size", "seen"), [(1, [8, 8]), (2, [8, "end"])])
+def test_a_signal_in_the_final_save_ends_with_its_code(tmp_path, monkeypatch, capsys, world_size, seen):
+    """One process stops and saves again; several, of which each might be elsewhere, finish what is left before."""
+    monkeypatch.setattr(Trainer, "world_size", world_size)
+    callback = SignalledWhileSaving()
+    trainer = trainer_in(tmp_path, saver(tmp_path / "kept"), InterruptCheckpoint(), callback)
+    fit_until_stopped(Interrupted(at_step=-1), trainer, signal.SIGTERM)
+    assert callback.seen == seen
+    assert torch.load(tmp_path / "kept" / "last.ckpt", weights_only=True)["global_step"] == 8
+    lines = " ".join(capsys.readouterr().err.split())
+    assert ("Finished what was left when SIGTERM came" in lines) == (world_size == 2)
+    assert ("to continue" in lines) == (world_size == 1)
+
+
+def test_a_signal_that_is_lost_until_the_end_gives_its_code(tmp_path, capsys):
+    """What was raised was caught by a library, and the run ended before it was raised again."""
+
+    class AtEnd(Callback):
+        def on_fit_end(self, *_):
+            swallow_all_while_a_signal_comes()
+
+    trainer = trainer_in(tmp_path, saver(tmp_path / "kept"), InterruptCheckpoint(), AtEnd())
+    fit_until_stopped(Interrupted(at_step=-1), trainer, signal.SIGTERM)
+    assert "Finished what was left when SIGTERM came" in " ".join(capsys.readouterr().err.split())
 
 
 def test_ignored_signals_stay_ignored(tmp_path):

@@ -63,6 +63,13 @@ def test_module_without_fields_and_run_without_end(tmp_path, capsys):
     assert re.fullmatch(r"training 1 · \S+ s/step", line)
 
 
+def test_a_run_that_takes_ages(tmp_path, capsys):
+    """10¹⁸ steps are no duration that Python can name."""
+    fit(BoringModel(), tmp_path, PhaseProgressBar(5), max_steps=10**18, max_epochs=1, limit_train_batches=2)
+    (line,) = plain_lines(capsys)
+    assert re.fullmatch(r"training 1/10{18} · \S+ s/step · over 9999 years left", line)
+
+
 def test_evaluation_is_announced(tmp_path, capsys):
     fit(Phases(), tmp_path, PhaseProgressBar(), max_steps=1, limit_val_batches=3, limit_train_batches=1)
     assert "evaluating 3 batches …" in plain_lines(capsys)

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
@@ -51,6 +52,13 @@ def test_every_command_has_help(words, capsys):
     out = capsys.readouterr().out
     assert out.startswith(f"usage: remot {' '.join(words)}")
     assert "remot.commands" not in out
+
+
+@pytest.mark.parametrize("name", [*TRAINING, "doctor"])
+def test_python_without_docstrings_is_refused_before_torch_is_imported(name, monkeypatch, capsys):
+    monkeypatch.setattr("remot.errors.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
+    monkeypatch.setattr("remot.commands.dispatch.require_numeric_variables", lambda: pytest.fail("too late"))
+    assert "PYTHONOPTIMIZE=2" in complaint(capsys, name, "--config", "quickstart.yaml")
 
 
 def test_the_overview_names_every_command(capsys):

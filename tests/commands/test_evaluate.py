@@ -1,12 +1,14 @@
 """``remot evaluate`` from the command line: what it refuses, and the same answers from a folder and a checkpoint."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
 
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands import evaluate_data
+from remot.commands.evaluate_data import results_folder
 from remot.commands.evaluate_weights import (
     EndpointChoice,
     WeightChoice,
@@ -124,8 +126,44 @@ def test_the_same_command_again_prints_the_same_and_loads_nothing(tmp_path, rows
     monkeypatch.setattr(ModelSource, "load", None)
     assert evaluate(capsys, *words) == first
     (folder,) = (tmp_path / "evaluations").iterdir()
-    assert folder.name.startswith("jsonl-")
+    assert folder.name.startswith("jsonl-rows-q.jsonl-")
     assert (folder / "table.txt").read_text().split() == first.rpartition("\nevaluations")[0].split()
+
+
+def test_a_default_folder_names_what_was_asked_of_whom_in_whole_words():
+    run = Path("runs/quickstart/GRPO-seed0-20261130-145432")
+    name = results_folder(["remot-bench", None, run / "last.ckpt", "sampled"], {"seed": 0}).name
+    assert name.startswith("remot-bench-GRPO-seed0-20261130-145432-last.ckpt-sampled-")
+    assert results_folder(["b", "../adapter"], {}).name.startswith("b-adapter-")
+    long = results_folder(["b", "w" * 30 + "-" + "v" * 50 + "-end"], {}).name
+    assert long.startswith("b-" + "v" * 50 + "-end-")
+    assert len(results_folder(["b", "x" * 400], {}).name) == 2 + 60 + 9
+
+
+def test_another_evaluation_of_the_same_weights_has_a_folder_of_its_own(rows, capsys, monkeypatch):
+    """It would replace the answers of the first; more prompts of the same add to them."""
+    monkeypatch.chdir(rows.parent)
+    (rows.parent / "other.jsonl").write_text(json.dumps(ROWS[0]) + "\n")
+    words = ["--benchmark", "jsonl", "--data", rows.name, "--max_new_tokens", 2, "--model_name", "m", "--endpoint"]
+    with serving(lambda *_: (200, reply("<answer>A</answer>"), {})) as (url, asked):
+        for more in (("--limit", 1), (), ("--temperature", 1), ("--max_new_tokens", 3), ("--data", "other.jsonl")):
+            evaluate(capsys, *words, url, *more)
+    folders = Path("evaluations").iterdir()
+    assert sorted((folder / "answers.jsonl").read_text().count("\n") for folder in folders) == [1, 3, 3, 3]
+    assert len(asked) == 11  # the batch of the first prompt alone is answered again as a whole
+
+
+@pytest.mark.parametrize("has_file", [False, True])
+def test_a_failure_before_the_first_reply_leaves_no_folder(tmp_path, rows, capsys, has_file):
+    out = tmp_path / "out"
+    if has_file:
+        out.mkdir()
+        (out / "notes.txt").write_text("mine")
+    with serving(lambda *_: (400, {"error": "no"}, {})) as (url, _):
+        words = ("--benchmark", "jsonl", "--data", rows, "--endpoint", url, "--model_name", "m", "--out", out)
+        assert "400" in complaint(capsys, *words)
+    assert out.exists() == has_file
+    assert not has_file or [file.name for file in out.iterdir()] == ["notes.txt"]
 
 
 def test_an_endpoint(tmp_path, rows, capsys):

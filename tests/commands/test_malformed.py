@@ -4,9 +4,11 @@ import errno
 import os
 
 import pytest
+import torch
 
 from remot.cli import EXIT_BAD_INPUT, main
 from remot.commands.parsing.errors import constructing, explain
+from remot.commands.training.cli import _known_fault
 from remot.errors import ConfigError
 from tests.commands.parsing.test_errors import QUICKSTART, _no_model_is_loaded, complaint
 
@@ -51,6 +53,11 @@ BOMB = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
 def test_settings_of_the_trainer(complaint, arguments, told):
     sentence = complaint("fit", *WITHOUT_LOGGER, *arguments)
     assert all(word in sentence for word in told), sentence
+
+
+def test_a_batch_job_that_lightning_cannot_use(complaint, monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    assert "--ntasks-per-node=2" in complaint("fit", *WITHOUT_LOGGER)
 
 
 @pytest.mark.parametrize("max_time", ["00:01:00:00", "{hours: 3, minutes: 30}"])
@@ -262,6 +269,26 @@ def test_full_disk(monkeypatch, capfd):
         main(["fit"])
     assert stop.value.code == EXIT_BAD_INPUT
     assert capfd.readouterr().err == "remot: runs/last.ckpt: No space left on device\n"
+
+
+NO_MEMORY = "[enforce fail] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to allocate 128 bytes."
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), torch.OutOfMemoryError("tried to allocate 2 GiB"), RuntimeError(NO_MEMORY)]
+)
+def test_memory_that_runs_out(monkeypatch, capfd, error):
+    """In any command, also while libraries are imported; PyTorch has an error of its own for GPUs alone."""
+
+    def no_room(_):
+        raise error
+
+    monkeypatch.setattr("remot.commands.run", no_room)
+    with pytest.raises(SystemExit) as stop:
+        main(["fit"])
+    assert stop.value.code == EXIT_BAD_INPUT
+    assert capfd.readouterr().err.startswith("remot: memory ran out (")
+    assert "model.grpo.max_new_tokens" in str(_known_fault(error))  # a training knows what to lower
 
 
 def test_constructors_that_older_parsers_only_quote():

@@ -77,6 +77,7 @@ def test_benchmarks_are_tables_with_version_interval_and_count():
     for fact in ("90 prompts from 40 scenes", "first of 693", "10 left out", "greedy", "max_new_tokens 512"):
         assert fact in text
     assert "Not evaluated" not in text
+    assert "hold less than 95 %" not in text
     assert text.index("overall | 0.5") < text.index("<details>") < text.index("domain/nav")
 
 
@@ -98,20 +99,34 @@ def test_scores_of_other_weights_are_refused(tmp_path):
         read_scores([tmp_path / "none.json"], "ab" * 32)
 
 
+def test_a_benchmark_without_a_version_names_its_rows_and_few_scenes_are_said():
+    few = SCORES | {"version": "", "num_scenes": 2, "source": {"data": "/home/lab/my_questions.jsonl"}}
+    text = model_card(CardFacts("remot-tiny", is_adapter=True), config={}, results={}, benchmarks=[few])
+    assert "rows of my_questions.jsonl; 90 prompts from 2 scenes" in text
+    assert "intervals over 2 scenes hold less than 95 %" in text
+    assert "/home" not in text
+
+
 def test_the_recipe_holds_no_path_of_the_machine():
     config = {
-        "seed_everything": 3,
+        "seed_everything": 0,
         "root": "/home/lab/clips",
         "checkpoint": {"dirpath": "/home/lab/runs"},
-        "trainer": {"max_steps": 60, "logger": {"init_args": {"tracking_uri": "sqlite:////home/lab/mlflow.db"}}},
+        "trainer": {
+            "max_steps": 60,
+            "limit_val_batches": 0,
+            "deterministic": None,
+            "profiler": False,
+            "logger": {"init_args": {"tracking_uri": "sqlite:////home/lab/mlflow.db"}},
+        },
         "model": {"policy": {"source": {"pretrained": "/home/lab/models/Qwen3-VL-4B"}}},
         "data": {"exclude": ["/home/lab/test.txt"], "batch_size": 4},
     }
     text = card(config=config)
     assert "/home" not in text
     assert yaml.safe_load(text.split("```yaml\n")[1].split("```")[0]) == {
-        "seed_everything": 3,
-        "trainer": {"max_steps": 60},
+        "seed_everything": 0,
+        "trainer": {"max_steps": 60, "limit_val_batches": 0},
         "model": {"policy": {"source": {"pretrained": "Qwen3-VL-4B"}}},
         "data": {"exclude": ["test.txt"], "batch_size": 4},
     }
@@ -124,6 +139,7 @@ def test_the_usage_of_an_adapter_loads_its_base(tmp_path):
     assert 'from_pretrained("ORG/NAME")' in code
     write_card(tmp_path, CardFacts("ORG/NAME", is_adapter=True, step=7), config={}, results={})
     assert "7 steps" in (tmp_path / "README.md").read_text()
+    assert "for 1 step " in card(CardFacts("ORG/NAME", is_adapter=True, step=1))
 
 
 def test_results_of_the_runs_folder_are_found(tmp_path):

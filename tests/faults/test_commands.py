@@ -1,14 +1,18 @@
 """Every other command is killed at random moments, and stopped by signals: the same command again does the work."""
 
+import contextlib
 import json
 import random
 import shutil
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from remot.commands.data.sources import data_from, data_section
+from remot.data.datasets.loaders import collate_prompts
 from tests.data.handmade import mixed_clips, write_folder
 from tests.faults.runs import Run, finish
 from tests.faults.table import row
@@ -67,14 +71,26 @@ def prepared(tmp_path_factory):
     shutil.copy(run / "config.yaml", folder / "small.yaml")
     (run / "not_finite").mkdir()
     shutil.copy(run / "last.ckpt", run / "not_finite" / "step-2.ckpt")
-    names = [{"prompt_id": f"train/0/{k}"} for k in (4, 5)]
-    skipped = {"step": 2, "state_step": 2, "batch": 2, "phase": "SFT", "reason": "the loss is nan", "prompts": names}
+    record = {"step": 2, "state_step": 2, "batch": 2, "phase": "SFT", "reason": "the loss is nan"}
+    skipped = record | {"prompts": prompts_of(folder, addresses=(4, 5))}
     (run / "not_finite" / "steps.jsonl").write_text(json.dumps(skipped) + "\n")
     for out, shard in (("shards/1", "1/2"), ("shards/2", "2/2"), ("built", "1/1")):
         build = Run(folder, ("data", "build", *DATA, "--num_triplets", "60", "--out", out, "--shard", shard))
         assert build.end() == 0, build.text()
     (folder / "small_sweep.yaml").write_text(SWEEP)
     return folder
+
+
+def prompts_of(folder, addresses):
+    """What the record of a skipped step holds of these prompts of the run's data."""
+    with contextlib.chdir(folder):
+        data = data_from(data_section([Path("small.yaml")], None, None))
+        data.setup()
+        batch = collate_prompts([data.prompts["train"][address] for address in addresses])
+    return [
+        {"prompt_id": question.prompt_id, "clip_id": clip_id, "text": question.text}
+        for question, clip_id in zip(batch.questions, batch.clip_ids, strict=True)
+    ]
 
 
 def arguments(name, folder):

@@ -1,5 +1,6 @@
 """Clips that vanish, break or change under a running fit, and data workers that end or stop: what a run does then."""
 
+import errno
 import os
 import shutil
 import signal
@@ -281,6 +282,23 @@ def test_a_worker_that_is_killed_during_a_step_is_named_at_the_next_batch(root):
     with pytest.raises(ResourceError, match="a data worker has ended"):
         list(batches)
     row("worker killed during a step", 1, 1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_batch_that_cannot_be_sent_ends_its_worker(root, monkeypatch, capfd):
+    """As where /dev/shm of a container is full, or too many files are open: Python drops it, and nothing would come."""
+
+    def no_room(_descriptor):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("multiprocessing.reduction.DupFd", no_room)
+    loader = make_data(root, num_workers=1, max_wait_seconds=20, num_train_prompts_per_epoch=48).train_dataloader()
+    started = time.monotonic()
+    with pytest.raises(ResourceError, match="a data worker has ended"):
+        next(iter(loader))
+    assert time.monotonic() - started < 10
+    assert "cannot send a batch: [Errno 28] No space left" in capfd.readouterr().err
+    row("no shared memory for a batch", 1, 1)
 
 
 @pytest.mark.usefixtures("quick")

@@ -2,13 +2,13 @@
 
 import os
 import sys
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import pytest
 
 from remot.cli import EXIT_BAD_INPUT, main
-from remot.terminal import guard_output, lost_output, write_out
+from remot.terminal import guard_output, lost_output, write_err, write_out
 from tests.data.handmade import mixed_clips, write_folder
 from tests.faults.runs import Run, words
 from tests.faults.table import row
@@ -50,6 +50,32 @@ def test_a_command_is_done_and_does_not_end_well(monkeypatch, capfd):
             assert stop.value.code == EXIT_BAD_INPUT
     assert done == [True, True]
     assert "No space left on device" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("is_none", [False, True])
+def test_a_reward_that_closes_the_output_ends_no_run(monkeypatch, capsys, is_none):
+    """What is written later is lost, and reported where there is anything to report it on."""
+    done = []
+
+    def run(_):
+        if is_none:
+            sys.stdout = sys.stderr = None
+        else:
+            sys.stdout.close()
+        write_out("a table\n")
+        write_err("a line\n")
+        done.append(True)
+
+    monkeypatch.setattr("remot.commands.run", run)
+    with redirect_stdout(open(os.devnull, "w", encoding="utf-8")), redirect_stderr(sys.stderr):  # noqa: PTH123
+        if is_none:
+            main(["fit"])
+        else:
+            with pytest.raises(SystemExit) as stop:
+                main(["fit"])
+            assert stop.value.code == EXIT_BAD_INPUT
+    assert done == [True]
+    assert is_none or "standard output took no more text (it was closed)" in capsys.readouterr().err
 
 
 def test_a_closed_output_takes_everything(monkeypatch):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.pytorch import Callback
 
 from remot.callbacks import InterruptCheckpoint, RunCheckpoint, RunSummary, interrupt
 from remot.strategies import GRPO
@@ -39,6 +40,16 @@ class Faulty(SomeDiffer):
         if self.calls == FAILS_AT + 1:
             self.fault()
         return super().__call__(completions, questions)
+
+
+class AtEnd(Callback):
+    """Does something when the last step is done and saved."""
+
+    def __init__(self, fault):
+        self.fault = fault
+
+    def on_train_end(self, *_):
+        self.fault()
 
 
 def nothing():
@@ -79,12 +90,17 @@ def batch_signal():
     os.kill(os.getpid(), signal.SIGUSR1)
 
 
-def train(folder, fault, ckpt_path=None, **settings):
+def train(folder, fault, ckpt_path=None, at_end=nothing, **settings):
     warnings.simplefilter("ignore")
     interrupt.FINISH_SECONDS, interrupt.INTERRUPT_SECONDS = 1.0, 0.3
     grpo = {"reward": Faulty(fault)}
     module = Case(str(model_folder()), optimizer=ADAMW, strategy=GRPO(), grpo=grpo).module()
-    callbacks = [RunCheckpoint(dirpath=folder, every_n_train_steps=100), InterruptCheckpoint(), RunSummary()]
+    callbacks = [
+        RunCheckpoint(dirpath=folder, every_n_train_steps=100),
+        InterruptCheckpoint(),
+        RunSummary(),
+        AtEnd(at_end),
+    ]
     kept = {"max_steps": MAX_STEPS, "devices": 2, "strategy": "ddp", "use_distributed_sampler": False, **settings}
     trainer = make_trainer(folder, logger=Notebook(), callbacks=callbacks, enable_checkpointing=True, **kept)
     trainer.fit(module, Dealt(), ckpt_path=ckpt_path)
@@ -92,10 +108,10 @@ def train(folder, fault, ckpt_path=None, **settings):
 
 
 def work(rank, arguments):
-    folder, faults = arguments
+    folder, faults, at_end = arguments
     code = 70
     try:
-        train(folder, faults[rank])
+        train(folder, faults[rank], at_end=at_end[rank])
         code = 0
     except SystemExit as stop:
         code = stop.code
@@ -106,9 +122,9 @@ def work(rank, arguments):
         os._exit(code)
 
 
-def exit_codes(folder, faults):
+def exit_codes(folder, faults=(nothing, nothing), at_end=(nothing, nothing)):
     context, port = multiprocessing.get_context("spawn"), free_port()
-    arguments, answers = (folder, faults), context.Queue()
+    arguments, answers = (folder, faults, at_end), context.Queue()
     processes = [
         context.Process(target=_enter, args=(rank, port, work, arguments, answers)) for rank in range(WORLD_SIZE)
     ]
@@ -149,6 +165,16 @@ def test_both_end_and_the_state_before_the_step_is_saved(tmp_path, name):
     is_exported = (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
     assert is_exported == (1 in wanted)  # what was stopped by signals goes on
     row(f"two processes: {name}", 1, 1)
+
+
+@pytest.mark.parametrize("at_end", [(nothing, signalled), (signalled, nothing), (hung_up, hung_up)])
+def test_a_signal_after_the_last_step_ends_both_with_its_code(tmp_path, at_end):
+    """There is no step left to stop at: what is left is done, export included."""
+    codes = exit_codes(tmp_path / "run", at_end=at_end)
+    assert codes == ([129, 129] if hung_up in at_end else [143, 143])
+    assert read_checkpoint(tmp_path / "run" / "last.ckpt")["global_step"] == MAX_STEPS
+    assert (tmp_path / "run" / "adapter" / "adapter_model.safetensors").is_file()
+    row("two processes: a signal after the last step", 1, 1)
 
 
 def whole_and_continued(rank, folder):  # noqa: ARG001

@@ -155,11 +155,19 @@ def test_errors_at_the_ends_of_epochs_cost_no_step(tmp_path, monkeypatch, step):
 
 
 @pytest.mark.parametrize("after", [5, *(pytest.param(after, marks=pytest.mark.slow) for after in (3, 4))])
-def test_an_error_between_the_updates_of_a_step_undoes_them(tmp_path, after):
+def test_an_error_between_the_updates_of_a_step_undoes_them(tmp_path, capsys, after):
     """Steps of three updates: after the first step, or one or two updates of the second, all end at update 3."""
     with pytest.raises(KeyError):
         run(make(updates=3), tmp_path / "run", AtUpdate(fail, after), max_steps=9)
+    assert "The step after 3 failed with KeyError" in told(capsys)
     assert_goes_on_as_without_fault(tmp_path / "run", 3, trainer_settings={"max_steps": 9}, updates=3)
+
+
+def test_updates_of_a_step_end_with_the_run(tmp_path):
+    """A billion updates of the second rollout would be the same batch for days."""
+    module = make(updates=3)
+    _, trainer = run(module, tmp_path / "run", max_steps=4)
+    assert trainer.global_step == 4
 
 
 @pytest.mark.slow

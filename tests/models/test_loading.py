@@ -283,6 +283,13 @@ def test_saved_adapters_load_with_peft(family, tmp_path):
 
 
 def test_python_without_docstrings_is_refused_before_a_model_is_sought(monkeypatch):
-    monkeypatch.setattr("remot.models.loading.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
+    monkeypatch.setattr("remot.errors.sys", SimpleNamespace(flags=SimpleNamespace(optimize=2)))
     with pytest.raises(ConfigError, match="PYTHONOPTIMIZE=2"):
         ModelSource().require_found()
+
+
+def test_a_folder_without_a_configuration_is_no_model(tmp_path):
+    (tmp_path / "run").mkdir()
+    for load in (ModelSource(str(tmp_path / "run")).require_found, ModelSource(str(tmp_path / "run")).load):
+        with pytest.raises(CheckpointError, match=r"run holds no model.*config\.json"):
+            load()

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from remot.models import LoRA, ModelSource, VLMPolicy, prepacked
+from remot.models.merging import adapted_layers, parameter_of
 from remot.models.sizes import model_sizes
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
@@ -100,6 +101,20 @@ def test_completions_are_the_same(family, make, monkeypatch):
     assert again.token_ids.equal(plain.token_ids)
     assert (again.logprobs - plain.logprobs).abs().max() < 1e-5
     assert not [module for module in policy.core.modules() if is_held(module)]
+
+
+@pytest.mark.parametrize("are_copied", [True, False])
+def test_sums_with_adapters_exist_only_where_they_are_not_copied(are_copied, monkeypatch):
+    """A copy in the other layout holds the sum already, and the plain weights are kept in any case."""
+    monkeypatch.setattr(prepacked, "LEAST_NUMBERS", 1 if are_copied else 2**40)
+    policy = make_lora_policy("qwen3_vl")
+    weights = [parameter_of(layer) for layer in adapted_layers(policy.model)]
+    before = {weight: (weight.data_ptr(), weight.detach().clone()) for weight in weights}
+    with policy.sampling():
+        is_plain = [weight.data_ptr() == address for weight, (address, _) in before.items()]
+    assert is_plain == [are_copied] * len(before)
+    assert len(before) > 7
+    assert all(weight.data_ptr() == one and weight.equal(data) for weight, (one, data) in before.items())
 
 
 def test_what_the_copies_take_is_known_before_the_weights_are_there():

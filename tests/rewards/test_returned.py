@@ -82,6 +82,18 @@ def fail_of(kind):
     return fail
 
 
+def test_an_error_without_a_text_is_named():
+    class SilentError(Exception):
+        def __str__(self):
+            raise RuntimeError
+
+    def fail():
+        raise SilentError
+
+    with pytest.raises(RewardError, match=r"raised SilentError: .*RuntimeError.*test_returned\.py:\d+"):
+        scored_by(Returns(fail), COMPLETIONS, QUESTIONS, None)
+
+
 @pytest.mark.parametrize("kind", [GeneratorExit, OwnEnd, StopIteration])
 def test_what_is_raised_and_is_no_exception_is_named(kind):
     with pytest.raises(RewardError, match=rf"Returns raised {kind.__name__}"):

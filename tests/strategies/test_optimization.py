@@ -1,17 +1,45 @@
 """Resuming with other settings of the optimiser or the schedule: they take effect, and the moments go on."""
 
+import re
 from functools import partial
 
 import pytest
 import torch
 from torch.optim.lr_scheduler import LinearLR, SequentialLR, StepLR
 
-from remot.strategies import SFT
+from remot.errors import ConfigError
+from remot.strategies import SFT, PostTrainingModule
+from remot.strategies.optimization import require_usable_settings
 from tests.helpers import assert_close
 from tests.strategies.test_module import fit, ready_module
 
 ADAM = partial(torch.optim.AdamW, lr=0.01, weight_decay=0.0)
 HALVED = partial(StepLR, step_size=1, gamma=0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "shown"),
+    [
+        ("lr", 1e38, "lr 1e+38"),
+        ("lr", -1.0, "learning rate: -1.0"),
+        ("weight_decay", 1e38, "weight_decay 1e+38"),
+        ("betas", (0.9, 2.0), "index 1: 2.0"),
+        ("eps", 0.0, "eps 0.0"),
+    ],
+)
+def test_numbers_that_no_weight_survives_are_refused_before_the_model_is_loaded(tmp_path, name, value, shown):
+    """PyTorch takes some of them, and fails in the step, or makes NaN of a weight without gradient."""
+    module = PostTrainingModule(strategy=SFT(), optimizer=partial(torch.optim.AdamW, **{name: value}))
+    with pytest.raises(ConfigError, match=rf"model\.optimizer.*{re.escape(shown)}"):
+        fit(module, tmp_path, max_steps=1)
+    assert module.policy is None
+
+
+@pytest.mark.parametrize("name", torch.optim.__all__)
+def test_optimizers_of_torch_are_usable_as_they_are(name):
+    kind = getattr(torch.optim, name)
+    if isinstance(kind, type) and issubclass(kind, torch.optim.Optimizer) and kind is not torch.optim.Optimizer:
+        require_usable_settings(partial(kind, lr=0.01), None)
 
 
 def saved_after_two(folder, **settings):

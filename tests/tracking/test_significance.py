@@ -19,7 +19,7 @@ from remot.tracking.compare import table_of
 from remot.tracking.folders import read_folder
 from remot.tracking.groups import RunRow
 from remot.tracking.html_report import report_html
-from remot.tracking.render import to_json, to_markdown
+from remot.tracking.render import CHANGES_TITLE, DIFFERENCES_TITLE, to_json, to_markdown
 from remot.tracking.run_file import write_run_file
 from remot.tracking.significance import significance
 from remot.tracking.svg import Line, line_chart
@@ -213,6 +213,18 @@ def test_two_evaluations_are_distinguished_by_what_they_asked_and_how(tmp_path, 
     assert not any(line[:1] in (["scenes"], ["data"]) for line in lines)  # the same on both sides
 
 
+def test_scores_of_a_benchmark_that_runs_do_not_have_are_columns(tmp_path, capsys):
+    """Of one's own questions accuracy and score, not each task's, and not what counts replies."""
+    file = Path(evaluation_folder(tmp_path / "a", BASE)) / "scores.json"
+    means = {"accuracy": 0.25, "score": 0.5, "task/when/score": 1.0, "unparsed": 0.1, "cut_off": 0.2, "num_tokens": 9}
+    metrics = {name: {"mean": mean} for name, mean in means.items()}
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"metrics": metrics}))
+    compare_command(runs=[str(tmp_path / "a")], format="markdown", png=None)
+    header, _, cells = (line.split(" | ") for line in capsys.readouterr().out.splitlines()[:3])
+    scores = {name: cell for name, cell in zip(header, cells, strict=True) if "→" in cell}
+    assert scores == {"accuracy": "– → 0.25", "score": "– → 0.50", "cut off": "– → 0.20"}
+
+
 def test_an_evaluation_of_an_earlier_version_names_the_file(tmp_path):
     folder = tmp_path / "old"
     evaluation_folder(folder, BASE)
@@ -264,12 +276,24 @@ class Tags(HTMLParser):
     def handle_starttag(self, tag, attrs):
         self.tags.append(tag)
         self.addresses += [value for name, value in attrs if name in ("src", "href", "xlink:href")]
-        if tag not in ("meta", "br", "line", "circle", "polyline"):
+        if tag not in ("meta", "wbr", "br", "line", "circle", "polyline"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         if self.open and self.open[-1] == tag:
             self.open.pop()
+
+
+def test_runs_stand_first_where_each_is_a_group(table, monkeypatch):
+    """Their table says which run a group's number means, before tests speak of it."""
+    runs, others = "Runs and what they cost", [DIFFERENCES_TITLE[1:], CHANGES_TITLE[1:]]
+    grouped = report_html(table, significance(table))
+    assert grouped.index(runs) > max(map(grouped.index, others))
+    assert "init_args.<wbr>lr" in grouped
+    monkeypatch.setattr(type(table), "is_run_by_run", True)
+    page = report_html(table, significance(table))
+    assert page.count(runs) == 1
+    assert page.index(runs) < min(map(page.index, others))
 
 
 def test_the_page_is_self_contained_and_inert(table):

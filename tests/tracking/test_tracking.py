@@ -15,6 +15,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 from jsonargparse import ArgumentParser
+from jsonargparse.typing import path_type
 from lightning.pytorch import Trainer
 from lightning.pytorch.demos.boring_classes import BoringModel
 from lightning.pytorch.loggers import CSVLogger, MLFlowLogger
@@ -425,6 +426,15 @@ def test_git_commit_of_a_checkout_and_of_none(tmp_path):
 def test_flatten_by_hand():
     settings = {"model": {"lr": 1e-4, "tags": ["a"], "unset": None}, "callbacks": [{"class_path": "X"}], "n": 1}
     assert dict(flatten(settings)) == {"model.lr": 1e-4, "model.tags": ["a"], "callbacks.0.class_path": "X", "n": 1}
+
+
+def test_files_of_a_configuration_stand_by_their_paths(tmp_path):
+    (tmp_path / "a.yaml").touch()
+    file = path_type("fr")(str(tmp_path / "a.yaml"))
+    assert dict(flatten({"config": [file], "betas": [0.9, 0.99]})) == {
+        "config": [str(tmp_path / "a.yaml")],
+        "betas": [0.9, 0.99],
+    }
 
 
 def save_config_callback(text):

@@ -48,11 +48,13 @@ def score_prompts_command(
     """
     from remot.commands.evaluate_weights import folder_digest, weights_hash
     from remot.commands.policies import open_policy
+    from remot.rollout.sampling import require_lengths
 
     if num_prompts < 1 or num_completions < 2:
         msg = f"--num_prompts is at least 1 and --num_completions at least 2, got {num_prompts} and {num_completions}"
         raise ConfigError(msg)
     data, objective = data_from(data_section(config, root, seed)), _objective(section := _grpo_section(config))
+    require_lengths("--num_completions", num_completions, objective.max_new_tokens)
     data.setup()
     if "train" not in data.prompts:
         msg = "there are no training prompts to score"

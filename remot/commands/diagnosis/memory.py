@@ -24,7 +24,7 @@ class RunShape:
         batch_size: Prompts of a step.
         num_completions: Completions of a prompt; 1 if the run is supervised only.
         max_new_tokens: Longest completion.
-        micro_batch_prompts: Prompts of a backward pass.
+        micro_batch_prompts: Prompts of a backward pass at most.
         prompts_together: Prompts that are decoded together at least: a number that was set, or 1.
         evaluated_tokens: Longest completion of an evaluation.
         optimizer_bytes: Kept by the optimizer of each trained number.
@@ -48,11 +48,16 @@ class RunShape:
     micro_batch_tokens: int | None = None
 
     @property
+    def scored_together(self) -> int:
+        """Prompts of one backward pass."""
+        return min(self.micro_batch_prompts, self.batch_size)
+
+    @property
     def completions_together(self) -> int:
         """Completions of a prompt in one backward pass."""
         if self.micro_batch_tokens is None:
             return self.num_completions
-        fitting = self.micro_batch_tokens // (self.max_new_tokens * self.micro_batch_prompts)
+        fitting = self.micro_batch_tokens // (self.max_new_tokens * self.scored_together)
         return min(self.num_completions, max(1, fitting))
 
 
@@ -103,14 +108,15 @@ def memory_demand(sizes: ModelSizes, shape: RunShape) -> MemoryDemand:
     kept = round(sizes.trained_bytes + sizes.num_trained * shape.optimizer_bytes * number_bytes / 4)
     tokens = (shape.num_columns, shape.num_completions, shape.max_new_tokens)
     scored = (shape.num_columns, shape.completions_together, shape.max_new_tokens)
-    copied = sizes.adapted_bytes if shape.merges_adapters else 0
-    copied += sizes.prepacked_bytes if shape.prepacks_weights else 0
+    # a sum with adapters is given up once it is copied to the other layout
+    merged, packed = sizes.adapted_bytes * shape.merges_adapters, sizes.prepacked_bytes * shape.prepacks_weights
+    copied = max(merged, packed)
     return MemoryDemand(
         weights=sizes.weight_bytes,
         training=adapters + kept,
         reference=sizes.weight_bytes if shape.copies_model else 0,
         rollout=decode_bytes(sizes.memory, *tokens) * shape.prompts_together + copied,
-        update=score_bytes(sizes.memory, *scored) * shape.micro_batch_prompts + SCORED_ROWS * sizes.memory.logits_bytes,
+        update=score_bytes(sizes.memory, *scored) * shape.scored_together + SCORED_ROWS * sizes.memory.logits_bytes,
         evaluation=decode_bytes(sizes.memory, shape.num_columns, 1, shape.evaluated_tokens) + copied,
     )
 
@@ -125,7 +131,7 @@ def smaller_demands(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -
 
 
 def _changes(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -> Iterator[tuple[str, ModelSizes, RunShape]]:
-    if shape.micro_batch_prompts > 1:
+    if shape.scored_together > 1:
         yield "--model.micro_batch_prompts 1", sizes, replace(shape, micro_batch_prompts=1)
     if shape.num_completions * shape.max_new_tokens > FEWER_TOKENS and shape.completions_together > 1:
         fewer = replace(shape, micro_batch_prompts=1, micro_batch_tokens=FEWER_TOKENS)
@@ -147,7 +153,13 @@ def _changes(sizes: ModelSizes, shape: RunShape, *, is_quantised: bool) -> Itera
 
 
 def memory_finding(
-    sizes: ModelSizes, shape: RunShape, available: int | None, *, is_quantised: bool, is_gpu: bool
+    sizes: ModelSizes,
+    shape: RunShape,
+    available: int | None,
+    *,
+    is_quantised: bool,
+    is_gpu: bool,
+    library_bytes: int = 0,
 ) -> Finding:
     """What the run needs against what there is.
 
@@ -157,22 +169,26 @@ def memory_finding(
         available: Bytes that are free on the device; None if there is no such device here.
         is_quantised: The weights are held in 4 bits.
         is_gpu: The run is for a GPU.
+        library_bytes: What the process holds besides its tensors, where these lie in the same memory.
     """
     demand = memory_demand(sizes, shape)
+    total = demand.total + library_bytes
     parts = (
-        f"{size(demand.total)} estimated: weights {size(demand.weights)}, training {size(demand.training)}"
+        f"{size(total)} estimated: "
+        + (f"libraries {size(library_bytes)}, " if library_bytes else "")
+        + f"weights {size(demand.weights)}, training {size(demand.training)}"
         + (f", reference {size(demand.reference)}" if demand.reference else "")
         + f", and the largest of rollout {size(demand.rollout)}, update {size(demand.update)}, evaluation "
         f"{size(demand.evaluation)} with a quarter more for fragments; prompts of {shape.num_columns} tokens"
     )
-    facts = {"bytes": demand.total, "gpu_gb": demand.gpu_gb, "update": demand.update, "rollout": demand.rollout}
-    fits = available is None or demand.total <= available
+    facts = {"bytes": total, "gpu_gb": demand.gpu_gb, "update": demand.update, "rollout": demand.rollout}
+    fits = available is None or total <= available
     if is_gpu:
         gpu = "more than any one GPU has" if demand.gpu_gb is None else f"a GPU of {demand.gpu_gb} GB"
         parts += f"; {gpu}"
     less = sorted(smaller_demands(sizes, shape, is_quantised=is_quantised), key=lambda one: one[1].total)
     advice = "; ".join(
-        f"{words}: {size(one.total)}" + (f", {one.gpu_gb} GB GPU" if is_gpu and one.gpu_gb else "")
+        f"{words}: {size(one.total + library_bytes)}" + (f", {one.gpu_gb} GB GPU" if is_gpu and one.gpu_gb else "")
         for words, one in less[:5]
     )
     if fits and not is_gpu:

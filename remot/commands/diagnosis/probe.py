@@ -16,7 +16,9 @@ from remot.commands.diagnosis.data import first_prompts, measured_prompts
 from remot.data.datamodule import MotionDataModule
 from remot.evaluation.benchmark import answer_batch
 from remot.models.merging import adapted_layers, parameter_of
+from remot.models.parts import language_model
 from remot.models.policy import VLMPolicy
+from remot.models.prepacked import prepacked_bytes
 from remot.rollout.decoding.memory import SCORED_ROWS, decode_bytes, score_bytes
 from remot.rollout.sampling import GREEDY
 from remot.strategies.accumulation import GradientAccumulator
@@ -116,7 +118,7 @@ def probe_run(
 
 
 def _probe_phase(module: PostTrainingModule, data: MotionDataModule, phase: str, optimizer: Optimizer) -> ProbedPhase:
-    found, policy, accumulate = ProbedPhase(process_bytes=_process_bytes()), module.loaded_policy, GradientAccumulator()
+    found, policy, accumulate = ProbedPhase(process_bytes=process_bytes()), module.loaded_policy, GradientAccumulator()
     snapshot = policy.snapshot
     if snapshot is not None and phase == "GRPO":
         snapshot.capture(policy.model, 0)
@@ -153,7 +155,9 @@ def _estimated(module: PostTrainingModule, prepared: PreparedStep, *, samples: b
     if not samples:
         return update
     merged = sum(parameter_of(layer).nbytes for layer in adapted_layers(policy.model))
-    return max(update, decode_bytes(policy.footprint, *lengths) * decoded + merged)
+    layers = [*language_model(policy.core).modules(), policy.core.get_output_embeddings()]
+    packed = prepacked_bytes(layers) if policy.device.type == "cpu" else 0
+    return max(update, decode_bytes(policy.footprint, *lengths) * decoded + max(merged, packed))
 
 
 def _answer_seconds(module: PostTrainingModule, data: MotionDataModule) -> float | None:
@@ -194,10 +198,12 @@ def peak_memory(device: torch.device, found: ProbedPhase) -> Iterator[None]:
     found.peak_bytes = max(itertools.accumulate((number for _, number in changes), initial=0))
 
 
-def _process_bytes() -> int | None:
-    """Resident memory of the process."""
-    file = Path("/proc/self/statm")
-    return int(file.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE") if file.is_file() else None
+def process_bytes(kind: str = "VmRSS") -> int | None:
+    """Resident memory of the process, or that part of it that lies in no file, ``RssAnon``; None if not known."""
+    file = Path("/proc/self/status")
+    lines = file.read_text(encoding="ascii", errors="replace").splitlines() if file.is_file() else []
+    found = next((line.split() for line in lines if line.startswith(f"{kind}:")), None)
+    return None if found is None else int(found[1]) * 1024
 
 
 def trained_bytes(policy: VLMPolicy) -> int:

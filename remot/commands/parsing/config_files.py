@@ -10,7 +10,7 @@ from jsonargparse import get_loader
 
 from remot.bounded_yaml import parse_yaml
 from remot.errors import ConfigError
-from remot.files import cause_of, read_bounded
+from remot.files import cause_of, read_bounded, read_named
 
 #: One file, several of which the later ones count, or none for the defaults.
 Configs = Path | Sequence[Path] | None
@@ -77,18 +77,19 @@ def as_one_option(args: Sequence[str], option: str = "--config", *, takes_all: b
 MAX_BYTES = 1 << 20
 
 
-def read_config_file(file: Path) -> dict[str, Any]:
+def read_config_file(file: Path, *, takes_pipe: bool = False) -> dict[str, Any]:
     """The settings in a file.
 
     Args:
         file: YAML in UTF-8: a mapping, each key of it once.
+        takes_pipe: The file may be a pipe, such as the shell's.
 
     Raises:
         ConfigError: If it cannot be read, is no mapping, has a key twice, or is larger than a configuration can be, see
             :mod:`remot.bounded_yaml`.
     """
     try:
-        content = parse_yaml(read_bounded(file, MAX_BYTES).decode("utf-8"))
+        content = parse_yaml((read_named if takes_pipe else read_bounded)(file, MAX_BYTES).decode("utf-8"))
     except (OSError, ValueError) as error:
         msg = f"the configuration {file} cannot be read: {cause_of(error)}"
         raise ConfigError(msg) from error

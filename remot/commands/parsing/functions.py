@@ -131,13 +131,18 @@ def _list_options(function: Callable[..., None]) -> dict[str, bool]:
 
 
 def require_numbers(settings: Any, key: str = "") -> None:  # noqa: ANN401 (what configurations hold)
-    """Refuse NaN wherever it stands: no setting can mean it, and most comparisons let it through.
+    """Refuse NaN, and integers of more than 64 bits, wherever they stand.
+
+    No setting can mean NaN, and most comparisons let it through; tensors, timers and databases hold no larger integers.
 
     Raises:
         ConfigError: Naming the key.
     """
     if isinstance(settings, float) and math.isnan(settings):
         msg = f"{key} is NaN, give a number"
+        raise ConfigError(msg)
+    if isinstance(settings, int) and not -(2**63) <= settings < 2**63:
+        msg = f"{key} has {settings.bit_length()} bits, give an integer of at most 64"
         raise ConfigError(msg)
     held = vars(settings) if isinstance(settings, Namespace) else settings
     named = held.items() if isinstance(held, Mapping) else enumerate(held) if isinstance(held, list | tuple) else ()

@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from functools import reduce
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,8 @@ def require_checkpoint(wanted: str | Path) -> Path:
     """
     if not os.path.isfile(wanted):  # noqa: PTH113 - Path raises if the text is too long for a name
         advice = "give a .ckpt file of a run's folder; fit, validate, test and predict take `last` for the newest run's"
-        msg = f"the checkpoint {wanted!s:.200} does not exist; {advice}"
+        fact = "is a folder" if os.path.isdir(wanted) else "does not exist"  # noqa: PTH112 - as above
+        msg = f"the checkpoint {wanted!s:.200} {fact}; {advice}"
         raise CheckpointError(msg)
     return Path(wanted)
 
@@ -74,8 +76,9 @@ def _sources_given(args: Sequence[str]) -> Iterator[tuple[str, Any]]:
     for word, following in zip(args, [*args[1:], ""], strict=True):
         option, equals, value = word.partition("=")
         value = value if equals else following
-        if option.removeprefix("--") in SOURCES:
-            yield option.removeprefix("--"), value
+        name = option.removeprefix("--")
+        if name != option and name in SOURCES:  # `--resume.allow root` names a setting without the dashes
+            yield name, value
         elif option in OPTIONS and os.path.isfile(value):  # noqa: PTH113 - Path raises if the text is too long for a name
             content = read_config_file(Path(value))
             for key in SOURCES:
@@ -93,7 +96,7 @@ def require_time(max_time: object) -> None:
     """Refuse a ``trainer.max_time`` that is no duration; Lightning's type lets any text and any mapping through.
 
     Raises:
-        ConfigError: With the nearest name of a mapping's.
+        ConfigError: With the nearest name of a mapping's, or if it is negative, or longer than Python can name.
     """
     parts = max_time if isinstance(max_time, Mapping) else {}
     for name in parts:
@@ -104,19 +107,54 @@ def require_time(max_time: object) -> None:
     if isinstance(max_time, str) and not re.fullmatch(r"\d+:\d\d:\d\d:\d\d", max_time, re.ASCII):
         msg = f"trainer.max_time is {max_time!r:.80}, give DD:HH:MM:SS, or a mapping of {', '.join(TIMES)} to numbers"
         raise ConfigError(msg)
+    if isinstance(max_time, str):
+        parts = dict(zip(TIMES[1:], map(int, max_time.split(":")), strict=True))
+    try:
+        is_meant = timedelta(**parts) >= timedelta()
+    except (OverflowError, ValueError, TypeError):
+        is_meant = False
+    if not is_meant:
+        msg = f"trainer.max_time is {max_time!r:.80}, give a duration of at most {timedelta.max.days:,} days"
+        raise ConfigError(msg)
+
+
+#: Settings of the trainer with the least and the largest number that can be meant. Lightning starts as many processes
+#: as ``devices`` says, and waits for those of all nodes.
+RANGES: Mapping[str, tuple[int, int | None]] = {
+    "check_val_every_n_epoch": (1, None),
+    "log_every_n_steps": (0, None),
+    "devices": (-1, 1024),
+    "num_nodes": (1, 2**16),
+}
 
 
 def require_intervals(trainer: Mapping[str, Any]) -> None:
-    """Refuse intervals that Lightning takes and divides by, or compares with, later.
+    """Refuse numbers that Lightning takes and divides by, compares with, or makes processes of, later.
 
     Raises:
         ConfigError: Naming the key.
     """
-    for key, least in (("check_val_every_n_epoch", 1), ("log_every_n_steps", 0)):
+    for key, (least, largest) in RANGES.items():
         value = trainer.get(key)
-        if value is not None and value < least:
-            msg = f"trainer.{key} is {value}, give a number from {least}"
+        number = int(value) if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value) else value
+        if isinstance(number, int) and not least <= number <= (largest or number):
+            msg = f"trainer.{key} is {value}, give a number from {least}" + (f" to {largest}" if largest else "")
             raise ConfigError(msg)
+
+
+def experiment_folder(root: str | None, experiment: str) -> Path:
+    """Where the runs of an experiment are, below the trainer's root folder.
+
+    Names of some servers begin with a slash, such as ``/Users/me/motion``; that is no place on this machine.
+
+    Raises:
+        ConfigError: If the name leads outside.
+    """
+    parts = [part for part in experiment.split("/") if part]
+    if ".." in parts or "\0" in experiment:
+        msg = f"trainer.logger: experiment_name {experiment!r:.80} leads out of {RUNS_FOLDER}; leave out `..`"
+        raise ConfigError(msg)
+    return Path(root or ".", RUNS_FOLDER, *parts)
 
 
 def require_folder(path: Path) -> None:

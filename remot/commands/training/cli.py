@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-import torch
 from jsonargparse import ActionYesNo, Namespace
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -35,7 +34,7 @@ from remot.commands.environment import quiet_libraries
 from remot.commands.parsing.errors import constructing, first_words
 from remot.commands.parsing.functions import require_numbers
 from remot.commands.training.checks import (
-    RUNS_FOLDER,
+    experiment_folder,
     require_folder,
     require_intervals,
     require_seed,
@@ -56,7 +55,7 @@ from remot.commands.training.resume import (
 from remot.commands.training.run_folder import FolderLock, claim_folder, remove_unused
 from remot.commands.training.trainer_settings import require_arguments, require_callbacks, require_scheduler
 from remot.data.datamodule import MotionDataModule
-from remot.errors import ConfigError, RemotError, ResourceError, known_cause
+from remot.errors import ConfigError, RemotError, ResourceError, is_out_of_memory, known_cause, text_of
 from remot.models.loading import ModelSource, describe_source
 from remot.stopping import StoppedBySignal, follow_launcher
 from remot.strategies import AlternatingSFTGRPO, PostTrainingModule
@@ -178,7 +177,7 @@ class RemotCLI(LightningCLI):
         _ = self.datamodule.sources
         try:
             trainer = super().instantiate_trainer(**kwargs)
-        except (ValueError, TypeError, MisconfigurationException) as error:
+        except (ValueError, TypeError, RuntimeError, MisconfigurationException) as error:
             msg = f"trainer: {first_words(str(error))}"
             raise ConfigError(msg) from error
         config, journal = self.config[self.subcommand], FOLDER
@@ -208,7 +207,7 @@ class RemotCLI(LightningCLI):
         if self.subcommand == "fit" and all(config.trainer.get(key) in (None, -1) for key in ENDS):
             msg = f"the run has no end: set trainer.{' or trainer.'.join(ENDS)}, as the files in configs/ do"
             raise ConfigError(msg)
-        runs = Path(config.trainer.default_root_dir or ".") / RUNS_FOLDER / experiment
+        runs = experiment_folder(config.trainer.default_root_dir, experiment)
         require_folder(runs)
         _source_of(config).require_found()
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config), _tell)
@@ -357,20 +356,21 @@ def _known_fault(error: Exception) -> RemotError | None:
     """What a user can do about it; None for a defect, which keeps its traceback, and for errors of this library."""
     if known_cause(error) is not None:
         return None
-    text = first_words(str(error))
+    whole = text_of(error)
+    text = first_words(whole)
     if "conditioned on metric" in text:  # EarlyStopping's metric is none of this run
         return ConfigError(text)
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+    if is_out_of_memory(error):
         settings = (
             "lower one of model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, "
             "data.batch_size"
         )
         advice = "; ".join(getattr(error, "__notes__", ())) or settings
         return ResourceError(f"memory ran out ({text or 'no room for an object'}); {advice}")
-    if isinstance(error, RuntimeError) and any(word in str(error) for word in OF_CONNECTIONS):
-        return ResourceError(f"another process of this run has ended, which {LOST}: {first_words(str(error))}"[:500])
+    if isinstance(error, RuntimeError) and any(word in whole for word in OF_CONNECTIONS):
+        return ResourceError(f"another process of this run has ended, which {LOST}: {text}"[:500])
     # PyTorch raises this wherever the main thread is, and what is there may wrap it.
-    if (killed := re.search(r"DataLoader worker \(pid.*?\) [^.\n]*", str(error))) is not None:
+    if (killed := re.search(r"DataLoader worker \(pid.*?\) [^.\n]*", whole)) is not None:
         hint = "the system may have run out of memory, lower data.num_workers"
         return ResourceError(f"a data worker has ended: {killed[0]}; {hint}")
     return None

@@ -12,6 +12,7 @@ from lightning.pytorch.cli import LightningArgumentParser
 from remot.commands.parsing.config_files import dump_settings, read_config_file
 from remot.commands.parsing.errors import explain, keys_of_files
 from remot.errors import ConfigError
+from remot.files import is_pipe
 
 set_dumper("yaml", dump_settings)  # for what is printed, kept with a run, and written between two parsers
 
@@ -46,7 +47,8 @@ class RemotParser(LightningArgumentParser):
 class CheckedConfigFile(ActionConfigFile):
     """``--config``: a file is read with bounds before the parser reads it; settings in place of a file are left to it.
 
-    The parser names no file in what it says of a malformed one, and passes over a section that is no mapping.
+    The parser names no file in what it says of a malformed one, and passes over a section that is no mapping. It is
+    given the settings of a pipe, which can be read once.
     """
 
     def __call__(self, parser: Any, cfg: Any, values: Any, option_string: str | None = None) -> None:  # noqa: ANN401
@@ -55,13 +57,17 @@ class CheckedConfigFile(ActionConfigFile):
         Raises:
             ConfigError: If it cannot be read or a section is no mapping.
         """
-        if os.path.isfile(str(values)):  # noqa: PTH113 - Path raises if the text is too long for a name
+        named = Path(str(values))
+        if (from_pipe := is_pipe(named)) or os.path.isfile(named):  # noqa: PTH113 - Path raises if it is no name
             sections = {key.partition(".")[0] for key in _keys_of(parser) if "." in key}
-            for name, section in read_config_file(Path(str(values))).items():
+            content = read_config_file(named, takes_pipe=from_pipe)
+            for name, section in content.items():
                 if name in sections and not isinstance(section, dict | str | None):  # a text names a file of settings
                     kind = type(section).__name__
-                    msg = f"the configuration {values}: {name} is a {kind}, give a mapping of settings by name"
+                    msg = f"the configuration {named}: {name} is a {kind}, give a mapping of settings by name"
                     raise ConfigError(msg)
+            if from_pipe:
+                values = dump_settings(content)
         super().__call__(parser, cfg, values, option_string)  # type: ignore[no-untyped-call]
 
 

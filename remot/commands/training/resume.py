@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -114,10 +115,18 @@ def _by_age(paths: Iterable[Path]) -> list[Path]:
 
     def age(path: Path) -> tuple[int, bool]:
         last = path.with_name(f"{LAST}{path.suffix}")
-        times = [one.stat().st_mtime_ns for one in {path, last} if one.exists()]
-        return (min(times), False) if path.name == PREVIOUS else (path.stat().st_mtime_ns, True)
+        times = {one: _modified_ns(one) for one in (path, last)}
+        return (min(filter(None, times.values()), default=0), False) if path.name == PREVIOUS else (times[path], True)
 
     return sorted(paths, key=age, reverse=True)
+
+
+def _modified_ns(path: Path) -> int:
+    """When a file, or a link that leads nowhere, was written; 0 if another run has replaced it meanwhile."""
+    for look in (path.stat, path.lstat):
+        with suppress(OSError):
+            return look().st_mtime_ns
+    return 0
 
 
 def _newest(runs: Path, sought: Sought, on_progress: Callable[[str], None]) -> Path:

@@ -226,9 +226,19 @@ def numbered_lines(file: Path) -> Iterator[tuple[str, str]]:
 
 
 def parse_json(where: str, text: str, **options: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The JSON value in ``text``; ``options`` are those of :func:`json.loads`."""
+    """The JSON value in ``text``, in which no object has a name twice; ``options`` are those of :func:`json.loads`."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            msg = f"{where}: {twice!r:.60} comes twice, keep one, or number things of the same kind"
+            raise AnnotationError(msg)
+        return found
+
     try:
-        return json.loads(text, **options)
+        return json.loads(text, object_pairs_hook=unique, **options)
     except (ValueError, RecursionError) as error:
         ends_early = isinstance(error, json.JSONDecodeError) and (
             error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")

@@ -2,13 +2,15 @@
 
 import atexit
 import itertools
+import os
 import re
 import signal
 import threading
 import warnings
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from multiprocessing.queues import Queue
 from typing import Any
 
 import torch
@@ -18,8 +20,9 @@ from torch.utils.data._utils import signal_handling
 from remot.data.datasets.bad_clips import BadClips
 from remot.data.datasets.prompts import PromptDataset, Sample
 from remot.deadline import in_time, waited
-from remot.errors import ConfigError, ResourceError
+from remot.errors import ConfigError, ResourceError, text_of
 from remot.structures import PromptBatch
+from remot.terminal import write_err
 
 #: How often PyTorch looks whether workers are alive while it waits for them.
 POLL_SECONDS = 5
@@ -27,6 +30,8 @@ POLL_SECONDS = 5
 REPORT_SECONDS = 60.0
 #: So often in a row workers are started again for the same batch.
 MAX_RESTARTS = 2
+#: No machine has the memory for more processes, more prompts in a batch, or the answers to more prompts.
+MAX_WORKERS, MAX_PROMPTS = 1024, 2**20
 #: How PyTorch says that workers have ended, and that they gave nothing within ``POLL_SECONDS``.
 _ENDED, _TIMED_OUT = re.compile(r"DataLoader worker \(pid.*?\) [^.\n]*"), "DataLoader timed out"
 
@@ -259,27 +264,48 @@ def address_loader(
         collate_fn=collate_prompts,
         num_workers=num_workers,
         persistent_workers=num_workers > 0,
-        worker_init_fn=_use_one_thread,
+        worker_init_fn=_begin_worker,
         timeout=POLL_SECONDS if num_workers > 0 else 0,
     )
 
 
-def require_loadable(batch_size: int, num_prompts: int, num_workers: int) -> None:
-    """Refuse batches that an epoch cannot hold, and a number of processes that there cannot be."""
+def require_loadable(batch_size: int, num_prompts: int, num_workers: int, num_held_out: Mapping[str, int]) -> None:
+    """Refuse batches that an epoch cannot hold, and numbers that no machine has the memory for.
+
+    Args:
+        batch_size: Prompts of a batch.
+        num_prompts: Training prompts of an epoch.
+        num_workers: Processes that decode.
+        num_held_out: Prompts of validation and test, by their setting.
+    """
     if not 1 <= batch_size <= num_prompts:
         msg = (
             f"batch_size is {batch_size} and num_train_prompts_per_epoch {num_prompts}; "
             "choose a batch of at least 1 and no more than an epoch"
         )
         raise ConfigError(msg)
-    if num_workers < 0:
-        msg = f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode"
+    if not 0 <= num_workers <= MAX_WORKERS:
+        msg = (
+            f"num_workers is {num_workers}; choose 0 to decode in the training process, or how many processes decode, "
+            f"at most {MAX_WORKERS}"
+        )
         raise ConfigError(msg)
+    for name, number in {"batch_size": batch_size, **num_held_out}.items():
+        if number > MAX_PROMPTS:
+            msg = f"{name} is {number}; choose at most {MAX_PROMPTS:,} prompts"
+            raise ConfigError(msg)
 
 
-def _use_one_thread(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
-    """Keep several workers from using more threads than there are cores."""
+def _begin_worker(worker: int) -> None:  # noqa: ARG001 - the signature torch calls
+    """Use one thread, as several workers would use more than there are cores; end where a batch cannot be sent."""
     torch.set_num_threads(1)
+    Queue._on_queue_feeder_error = staticmethod(_end_worker)  # type: ignore[attr-defined]
+
+
+def _end_worker(error: BaseException, _batch: object) -> None:
+    """A batch for which there is no shared memory or no file is dropped by Python, and would be awaited for long."""
+    write_err(f"a data worker cannot send a batch: {text_of(error)}\n")
+    os._exit(1)
 
 
 def collate_prompts(samples: Sequence[Sample]) -> PromptBatch:

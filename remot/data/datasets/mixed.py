@@ -89,7 +89,10 @@ class MixedDataset(PromptDataset):
 
     def counts(self) -> Mapping[str, int]:
         """Prompts of each task in the first epoch, by name; a name may come twice."""
+        turns, num_left = divmod(self.num_prompts, len(self.parts))  # each part has one prompt in a turn
         counts = dict.fromkeys((part.task.name for part in self.parts), 0)
-        for address in range(self.num_prompts):
+        for part in self.parts:
+            counts[part.task.name] += turns
+        for address in range(self.num_prompts - num_left, self.num_prompts):
             counts[self.part(address)[0].task.name] += 1
         return counts

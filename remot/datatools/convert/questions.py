@@ -77,18 +77,14 @@ def convert_questions(source: Path, out: Path, turns: Turns = "refuse") -> Conve
             if not conversion.left_out:
                 unfinished[1].unlink()
                 conversion.files.remove(left_out)
-            _require_questions(source, conversion)
+            if not conversion.num_questions:
+                reason, rows = next(iter(conversion.left_out.items()), ("zero length", [f"{source}: holds no row"]))
+                msg = f"none of the {conversion.num_rows} rows can be carried, such as {rows[0]}"
+                raise AnnotationError(msg, reason=reason)
     except OSError as error:
         msg = f"--out {out}: cannot be written ({cause_of(error)})"
         raise ConfigError(msg) from error
     return conversion
-
-
-def _require_questions(source: Path, conversion: Conversion) -> None:
-    if not conversion.num_questions:
-        reason, rows = next(iter(conversion.left_out.items()), ("zero length", [f"{source}: holds no row"]))
-        msg = f"none of the {conversion.num_rows} rows can be carried, such as {rows[0]}"
-        raise AnnotationError(msg, reason=reason)
 
 
 def _convert(source: Path, turns: Turns, conversion: Conversion, written: TextIO, refused: TextIO) -> None:

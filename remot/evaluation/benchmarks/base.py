@@ -88,12 +88,14 @@ class Verdict:
         reply: The answer.
         parsed: What was read from the reply, JSON-ready; None if nothing could be.
         scores: By name; NaN where a score does not apply.
+        knows_parsed: False if what was read is not known, as of most tasks of lmms-eval.
     """
 
     prompt: BenchmarkPrompt
     reply: ModelReply
     parsed: Any
     scores: Mapping[str, float]
+    knows_parsed: bool = True
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ def verdict_card(verdict: Verdict, benchmark: str) -> Card:
         batch.images[0], question, [reply.text], [verdict.scores], batch.videos[0], [reply.cut_off], right
     )
     card = card_of(record, gold_text=str(prompt.gold))
-    read_as = "" if question.slots else "nothing" if verdict.parsed is None else str(verdict.parsed)
+    is_shown = verdict.knows_parsed and not question.slots
+    read_as = "" if not is_shown else "nothing" if verdict.parsed is None else str(verdict.parsed)
     answers = [replace(answer, read_as=read_as) for answer in card.answers]
     return replace(card, facts=[*card.facts, *facts], answers=answers)
 
@@ -97,4 +98,4 @@ def _recorded(where: str, prompt: BenchmarkPrompt, record: Mapping[str, Any]) ->
         msg = f"{where}: reply must be a text, found {type(text).__name__}"
         raise AnnotationError(msg)
     reply = ModelReply(text, cut_off=cut_off if isinstance(cut_off, bool) else None)
-    return Verdict(prompt, reply, record.get("parsed"), scores)
+    return Verdict(prompt, reply, record.get("parsed"), scores, knows_parsed="parsed" in record)

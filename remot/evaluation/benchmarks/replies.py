@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from remot.data.records.jsonl import MAX_LINE_CHARS
 from remot.errors import ConfigError, DecodeError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, EmbeddedImage, ModelReply
 from remot.files import bounded_lines, cause_of, open_regular, require_regular, sha256_of
-from remot.locks import take_lock
+from remot.locks import lock_file_of, take_lock
 from remot.rollout.servers.responses import MAX_TOKENS
 from remot.strict_json import json_object, json_text
 
@@ -111,21 +112,31 @@ class ReplyStore:
             msg = f"{file}: cannot be used ({cause_of(error)}); choose another folder with --out"
             raise ConfigError(msg) from error
 
+    def forget(self) -> None:
+        """Remove the file if it is empty, and then its folder: an evaluation that failed before its first reply."""
+        if self._replies or not self.file.is_file() or self.file.stat().st_size:
+            return
+        self.file.unlink()
+        self._lock.release()
+        lock_file_of(self.file).unlink(missing_ok=True)
+        with suppress(OSError):  # other files are in it
+            self.file.parent.rmdir()
+
     def get(self, key: str) -> ModelReply | None:
         """The reply, None if there is none yet."""
         return self._replies.get(key)
 
-    def add(self, keys: Sequence[str], prompts: Sequence[BenchmarkPrompt], replies: Sequence[ModelReply]) -> None:
+    def add(self, keys: Sequence[str], prompt_ids: Sequence[str], replies: Sequence[ModelReply]) -> None:
         """Append the replies of a batch and wait until they are on disk; a reply that is there already stays.
 
         Raises:
             ConfigError: If they cannot be written.
         """
         lines = []
-        for key, prompt, reply in zip(keys, prompts, replies, strict=True):
+        for key, prompt_id, reply in zip(keys, prompt_ids, replies, strict=True):
             if key not in self._replies:
                 self._replies[key] = reply
-                record = {"key": key, "prompt_id": prompt.prompt_id, **asdict(reply)}
+                record = {"key": key, "prompt_id": prompt_id, **asdict(reply)}
                 lines.append(json_text(record, ensure_ascii=True) + "\n")
         try:
             with self.file.open("ab+") as file:  # which writes at the end, wherever it has read

@@ -133,18 +133,20 @@ class Report:
 
 
 def report_of(metrics: Sequence[Metric], verdicts: Sequence[Verdict], facts: Facts) -> Report:
-    """Values of a benchmark's metrics and of those that all have: shares cut off and not understood, and length."""
+    """Values of a benchmark's metrics and of those that all have, as far as these are known of every reply."""
     scenes = [one.prompt.scene for one in verdicts]
-    unknown = float("nan")
-    cut_off = [unknown if one.reply.cut_off is None else float(one.reply.cut_off) for one in verdicts]
-    lengths = [float(one.reply.num_tokens) or unknown for one in verdicts]
-    common = [
-        Metric("unparsed", Mean([(one.prompt.scene, float(one.parsed is None)) for one in verdicts]), "no answer read"),
-        Metric("cut_off", Mean(list(zip(scenes, cut_off, strict=True))), "did not end within the budget"),
-        Metric("num_tokens", Mean(list(zip(scenes, lengths, strict=True))), "mean length of a reply"),
+    common: list[tuple[str, str, list[float | None]]] = [
+        ("unparsed", "no answer read", [one.parsed is None if one.knows_parsed else None for one in verdicts]),
+        ("cut_off", "did not end within the budget", [one.reply.cut_off for one in verdicts]),
+        ("num_tokens", "mean length of a reply", [one.reply.num_tokens or None for one in verdicts]),
     ]
-    rows = measured([*metrics, *common])
-    return Report(facts, rows, len(verdicts), len(set(scenes)))
+    # A mean over some of the replies, such as those that were not cached, would not be that of the model.
+    known = [
+        Metric(name, Mean([(scene, one) for scene, one in zip(scenes, values, strict=True) if one is not None]), note)
+        for name, note, values in common
+        if values and None not in values
+    ]
+    return Report(facts, measured([*metrics, *known]), len(verdicts), len(set(scenes)))
 
 
 def write_answers(file: Path, verdicts: Sequence[Verdict]) -> None:
@@ -160,7 +162,7 @@ def write_answers(file: Path, verdicts: Sequence[Verdict]) -> None:
                 "question": one.prompt.text,
                 "gold": one.prompt.gold,
                 "reply": one.reply.text,
-                "parsed": one.parsed,
+                **({"parsed": one.parsed} if one.knows_parsed else {}),
                 "scores": dict(one.scores),
                 "num_tokens": one.reply.num_tokens,
                 "cut_off": one.reply.cut_off,

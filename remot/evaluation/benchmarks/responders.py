@@ -15,7 +15,7 @@ from remot.evaluation.benchmark import EVALUATION_STEP
 from remot.evaluation.benchmarks.base import ModelReply
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import generate
-from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, require_lengths
 from remot.rollout.servers.client import JSONClient
 from remot.rollout.servers.engine import CHAT_PATH, SEED_BITS, in_parallel, user_message
 from remot.rollout.servers.responses import read_reply
@@ -44,6 +44,7 @@ class AnswerSettings:
         if self.max_new_tokens < 1:
             msg = f"--max_new_tokens {self.max_new_tokens}: allow at least 1"
             raise ConfigError(msg)
+        require_lengths("--max_new_tokens", 1, self.max_new_tokens)
 
 
 class Responder(Protocol):

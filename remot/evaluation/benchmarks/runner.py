@@ -55,7 +55,8 @@ def answer_all(
         keys = [reply_key(prompt, setting) for prompt in batch]
         found = [reply for reply in map(store.get, keys) if reply is not None]
         if len(found) < len(batch):
-            store.add(keys, batch, responder.answer(shown_batch(batch, benchmark.name), settings))
+            names = [prompt.prompt_id for prompt in batch]
+            store.add(keys, names, responder.answer(shown_batch(batch, benchmark.name), settings))
             found = [reply for reply in map(store.get, keys) if reply is not None]
         replies += found
         on_answered(len(replies), len(prompts))

@@ -4,11 +4,14 @@ import base64
 import math
 import shutil
 import struct
+import threading
 import uuid
 import warnings
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -166,14 +169,30 @@ class ServerEngine(ExternalEngine):
 
 
 def in_parallel(send: Callable[[Q], A], requests: Sequence[Q], num_parallel: int) -> list[A]:
-    """Replies to all requests in their order; once one fails, no further request is sent."""
-    with ThreadPoolExecutor(num_parallel) as pool:
-        waiting = [pool.submit(send, request) for request in requests]
-        try:
-            return [answer.result() for answer in waiting]
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    """Replies to all requests in their order; once one fails, no further request is sent.
+
+    Neither an error nor a signal waits for the replies to other requests, which may never come: threads of an executor
+    would be waited for, also at the end of the process.
+    """
+    replies: list[Future[A]] = [Future() for _ in requests]
+    left = deque(zip(replies, requests, strict=True))
+
+    def work() -> None:
+        with suppress(IndexError):  # none is left
+            while True:
+                reply, request = left.popleft()
+                try:
+                    reply.set_result(send(request))
+                except BaseException as error:  # noqa: BLE001 (it is raised where the reply is awaited)
+                    left.clear()
+                    reply.set_exception(error)
+
+    for _ in range(min(num_parallel, len(replies))):
+        threading.Thread(target=work, daemon=True).start()
+    try:
+        return [reply.result() for reply in replies]
+    finally:
+        left.clear()
 
 
 def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any]]:

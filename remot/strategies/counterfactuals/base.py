@@ -16,7 +16,7 @@ from torch import Tensor
 from remot.errors import ConfigError
 from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import generate
-from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
+from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, require_lengths
 from remot.seeding import numpy_generator
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, Question, Video, with_counterfactuals
@@ -51,6 +51,7 @@ class Counterfactual(ABC):
             given = f"{num_completions}{' greedy ones, which would all be the same' if greedy else ''}"
             msg = f"counterfactuals.num_completions must be at least 1, and 1 if they are greedy, got {given}"
             raise ConfigError(msg)
+        require_lengths("counterfactuals", num_completions, 1)
         self.num_completions = num_completions
         self.greedy = greedy
 

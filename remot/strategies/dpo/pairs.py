@@ -15,7 +15,7 @@ from remot.models.policy import VLMPolicy
 from remot.models.tokenization import padded
 from remot.rewards import Reward
 from remot.rewards.base import require_applicable
-from remot.rollout.sampling import GREEDY, SamplingSettings
+from remot.rollout.sampling import GREEDY, SamplingSettings, require_lengths
 from remot.seeding import numpy_generator
 from remot.strategies.counterfactuals.base import Counterfactual, changed_batch
 from remot.strategies.counterfactuals.inputs import FrozenFrames
@@ -130,6 +130,7 @@ class OwnCompletions(PairSource):
         ):
             msg = "OwnCompletions needs 2 or more completions, 1 or more new tokens and a least_gap above 0"
             raise ConfigError(msg)
+        require_lengths("OwnCompletions", self.num_completions, self.max_new_tokens or 1)
 
     def __call__(self, policy: VLMPolicy, batch: PromptBatch, address: StepAddress) -> ResponsePairs:
         """Sample, score, and take the two ends."""

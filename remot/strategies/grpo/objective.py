@@ -19,7 +19,7 @@ from remot.losses import (
 )
 from remot.models.policy import VLMPolicy
 from remot.rewards import IsolatedReward, ReMoTReward, Reward
-from remot.rollout.sampling import SamplingSettings
+from remot.rollout.sampling import SamplingSettings, require_lengths
 from remot.rollout.servers.base import EngineRollouts, ExternalEngine
 from remot.rollout.sources import PolicyRollouts, RolloutSource
 from remot.rollout.turns import ConversationRollouts
@@ -47,7 +47,7 @@ class GRPOObjective(Objective):
             crashes or takes memory ends the step and not the run's process.
         reward_seconds: Longest time for the completions of a step, with ``isolate``.
         loss: What is minimised, one of :mod:`remot.losses`; GRPO with the paper's numbers if None.
-        updates_per_rollout: Optimiser updates made from one rollout, fewer where a phase of the schedule ends. The
+        updates_per_rollout: Optimiser updates made from one rollout, fewer where a phase or the run ends. The
             ratio of the first one is exactly 1.
         advantages: How completions are compared; z-scores within the group if None.
         mask_truncated: Do not train on completions that were cut off (overlong filtering of DAPO, arXiv 2503.14476).
@@ -97,6 +97,7 @@ class GRPOObjective(Objective):
         if any(number is not None and number < 1 for number in given):
             msg = "grpo.updates_per_rollout, grpo.max_new_tokens and grpo.micro_batch_tokens must be at least 1"
             raise ConfigError(msg)
+        require_lengths("model.grpo", self.num_completions, self.max_new_tokens)
         require_seconds("grpo.reward_seconds", self.reward_seconds)
         if self.sampling.is_greedy:
             msg = "grpo.sampling.temperature is 0: every completion of a group would be the same"

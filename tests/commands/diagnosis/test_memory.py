@@ -11,6 +11,7 @@ from remot.commands.diagnosis.memory import (
     optimizer_bytes,
     smaller_demands,
 )
+from remot.commands.diagnosis.probe import process_bytes
 from remot.models.memory import MemoryEstimate
 from remot.models.sizes import ModelSizes
 
@@ -54,8 +55,10 @@ SHAPE = RunShape(
 )
 
 
-def finding(sizes=SIZES, shape=SHAPE, available=None, is_quantised=False, is_gpu=True):
-    return memory_finding(sizes, shape, available, is_quantised=is_quantised, is_gpu=is_gpu)
+def finding(sizes=SIZES, shape=SHAPE, available=None, is_quantised=False, is_gpu=True, library_bytes=0):
+    return memory_finding(
+        sizes, shape, available, is_quantised=is_quantised, is_gpu=is_gpu, library_bytes=library_bytes
+    )
 
 
 def test_the_recipe_needs_40_gb_and_32_with_half_the_tokens():
@@ -82,12 +85,43 @@ def test_sampling_on_a_cpu_copies_small_weights_to_another_layout():
     assert packed.rollout - plain.rollout == packed.evaluation - plain.evaluation == 10**9
 
 
+def test_a_sum_with_adapters_that_is_copied_to_another_layout_is_held_once():
+    shape = replace(SHAPE, merges_adapters=True, prepacks_weights=True)
+    for packed, copied in ((10**9, 7_266_631_680), (8 * 10**9, 8 * 10**9)):
+        sizes = replace(SIZES, prepacked_bytes=packed)
+        assert memory_demand(sizes, shape).rollout - memory_demand(sizes, SHAPE).rollout == copied
+
+
+def test_the_memory_of_a_machine_holds_the_libraries_too():
+    plain = finding(is_gpu=False, available=10**12)
+    whole = finding(is_gpu=False, available=10**12, library_bytes=10**9)
+    assert whole.facts["bytes"] - plain.facts["bytes"] == 10**9
+    assert "libraries 1.0 GB" in whole.text
+    assert "libraries" not in plain.text
+    between = plain.facts["bytes"] + 10**9 // 2
+    assert finding(is_gpu=False, available=between).level == "fine"
+    assert finding(is_gpu=False, available=between, library_bytes=10**9).level == "fail"
+
+
+def test_what_this_process_holds():
+    assert process_bytes() > process_bytes("RssAnon") > 10**7
+    assert process_bytes("VmNothing") is None
+
+
 @pytest.mark.parametrize(("limit", "together"), [(None, 8), (512, 1), (1024, 1), (4096, 4), (100_000, 8)])
 def test_a_limit_of_tokens_divides_completions(limit, together):
     """Two prompts with 512 tokens a completion: 1,024 tokens for one of each."""
     shape = replace(SHAPE, num_completions=8, max_new_tokens=512, micro_batch_prompts=2, micro_batch_tokens=limit)
     fewer = replace(shape, num_completions=together, micro_batch_tokens=None)
     assert memory_demand(SIZES, shape).update == memory_demand(SIZES, fewer).update
+
+
+def test_a_backward_pass_holds_no_more_prompts_than_a_step_has():
+    """As of the quickstart with a batch of two: its micro-batch of eight would be four times too many."""
+    two, eight = (replace(SHAPE, batch_size=2, micro_batch_prompts=number) for number in (2, 8))
+    assert memory_demand(SIZES, two).update == memory_demand(SIZES, eight).update
+    limited = [replace(shape, micro_batch_tokens=4 * 8192) for shape in (two, eight)]
+    assert [shape.completions_together for shape in limited] == [2, 2]
 
 
 def test_full_weights_with_adam_and_a_copy():

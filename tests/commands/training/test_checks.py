@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from remot.commands.training.checks import require_sources
+from remot.commands.training.checks import experiment_folder, require_sources
 from remot.errors import AnnotationError, ConfigError
 
 
@@ -29,6 +29,7 @@ def written(name, text):
         ["--root", "nowhere", "--data.records", "clips"],  # records are read in place of clips
         ["--root", ".", "--data.reader", "TUMReader"],  # whose files no run writes
         ["--root", "clips", "--trainer.default_root_dir", "work"],
+        ["--root", "clips", "--resume.allow", "root", "data.root"],  # names of settings
         [],
     ],
 )
@@ -87,3 +88,12 @@ def test_no_beginning_of_an_option_stands_for_it(capsys):
 def test_clips_and_models_that_are_missing_leave_no_run(capsys, words, fact):
     assert fact in refusal(capsys, *words)
     assert [path for path in Path("runs").rglob("*") if path.is_file()] == []
+
+
+def test_an_experiment_has_its_folder_below_runs(tmp_path):
+    """Whatever it is named; Databricks names experiments by their place in its workspace."""
+    assert experiment_folder(None, "quickstart") == Path("runs/quickstart")
+    assert experiment_folder(str(tmp_path), "/Users/me/motion") == tmp_path / "runs" / "Users" / "me" / "motion"
+    for name in ("..", "a/../../b", "../escape", "a\0b"):
+        with pytest.raises(ConfigError, match="experiment_name"):
+            experiment_folder(None, name)

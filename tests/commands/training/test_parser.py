@@ -1,16 +1,20 @@
 """The printed configuration is the one that was read, and what is left out is filled in."""
 
+import os
+import threading
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 import yaml
-from jsonargparse import get_loader
+from jsonargparse import ArgumentParser, get_loader
 from jsonargparse._typehints import ActionTypeHint
 from lightning.pytorch.cli import LightningArgumentParser
 
 from remot.cli import main
 from remot.commands.parsing.config_files import dump_settings
-from remot.commands.training.parser import RemotParser
+from remot.commands.training.parser import CheckedConfigFile, RemotParser
+from remot.errors import ConfigError
 from remot.rewards import Reward
 from tests.helpers import PROJECT
 
@@ -61,6 +65,42 @@ def test_printed_configuration_can_be_read_again(tmp_path, capsys):
     assert {name: read["trainer"]["logger"]["init_args"][name] for name in names} == names
     settings.write_text(first)
     assert printed(capsys, "--config", str(settings)) == first
+
+
+def parsed_from_pipe(content):
+    parser = ArgumentParser()
+    parser.add_argument("--config", action=CheckedConfigFile)
+    parser.add_argument("--trainer.max_steps", type=int)
+    reader, writer = os.pipe()
+    threading.Thread(target=feed, args=(writer, content), daemon=True).start()
+    try:
+        return parser.parse_args([f"--config=/dev/fd/{reader}"])
+    finally:
+        os.close(reader)
+
+
+def feed(writer, content):
+    with suppress(BrokenPipeError), os.fdopen(writer, "wb") as stream:
+        stream.write(content)
+
+
+def test_a_configuration_from_a_pipe_of_the_shell():
+    assert parsed_from_pipe(b"trainer: {max_steps: 7}\n").trainer.max_steps == 7
+
+
+@pytest.mark.parametrize(("content", "fact"), [(b"a: b\n" * 2**20, "1048576 bytes"), (b"", "no mapping")])
+def test_a_pipe_without_an_end_or_a_content_is_refused(content, fact):
+    with pytest.raises(ConfigError, match=rf"/dev/fd/\d+ .*{fact}"):
+        parsed_from_pipe(content)
+
+
+def test_a_pipe_that_stays_silent_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("remot.files.MAX_PIPE_SECONDS", 0.05)
+    os.mkfifo(tmp_path / "pipe")
+    parser = ArgumentParser()
+    parser.add_argument("--config", action=CheckedConfigFile)
+    with pytest.raises(ConfigError, match="pipe is no mapping"):
+        parser.parse_args([f"--config={tmp_path / 'pipe'}"])
 
 
 def test_what_classes_within_classes_leave_out_is_filled_in_once_and_as_jsonargparse_does(monkeypatch):

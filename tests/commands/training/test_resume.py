@@ -2,7 +2,9 @@
 
 import json
 import os
+import socket
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -102,6 +104,26 @@ def test_half_written_checkpoints_are_passed_over(tmp_path):
     (tmp_path / "run" / "last.ckpt").unlink()
     with pytest.raises(CheckpointError, match=r"damaged: .*cut\.ckpt"):
         find_checkpoint("last", tmp_path, GRPO)
+
+
+@pytest.mark.parametrize("kind", ["loop", "dangling", "folder", "pipe", "device", "socket"])
+def test_what_is_no_file_in_place_of_the_newest_checkpoint_is_passed_over(tmp_path, monkeypatch, kind):
+    (tmp_path / "a").mkdir()
+    save(tmp_path / "a" / "previous.ckpt", 20)
+    monkeypatch.chdir(tmp_path / "a")  # the name of a socket is short
+    last = Path("last.ckpt")
+    made = {
+        "loop": lambda: last.symlink_to(last),
+        "dangling": lambda: last.symlink_to("nothing"),
+        "folder": last.mkdir,
+        "pipe": lambda: os.mkfifo(last),
+        "device": lambda: last.symlink_to("/dev/zero"),
+        "socket": lambda: socket.socket(socket.AF_UNIX).bind(str(last)),
+    }
+    made[kind]()
+    passed = []
+    assert find_checkpoint("last", tmp_path, GRPO, passed.append) == tmp_path / "a" / "previous.ckpt"
+    assert [line for line in passed if "last.ckpt" in line]
 
 
 def test_what_is_no_mapping_is_no_checkpoint(tmp_path):

@@ -261,6 +261,7 @@ def test_a_mask_frame_has_one_label():
 
 LINES = {
     "deep": ("[" * 100_000, "line 2: not valid JSON"),
+    "a key twice": ('{"id": "a", "id": "b"}', "line 2: 'id' comes twice"),
     "huge": ('{"id": "' + "x" * MAX_LINE_CHARS + '"}', f"line 2 is longer than {MAX_LINE_CHARS} characters"),
     "cut": ('{"id": "a", ', "line 2: not valid JSON"),
     "list": ("[1, 2]", "line 2: expected an object"),

@@ -3,6 +3,8 @@
 import base64
 import math
 import re
+import threading
+import time
 import warnings
 
 import pytest
@@ -14,7 +16,8 @@ from remot.models.export import save_merged
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers import client as client_module
-from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.engine import encode_png, in_parallel
+from remot.stopping import StoppedBySignal
 from remot.strategies import GRPO, GRPOObjective
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, Video
@@ -282,3 +285,37 @@ def test_videos_are_not_for_servers(tmp_path):
 def test_impossible_settings(settings, tmp_path):
     with pytest.raises(ConfigError, match="engine"):
         engine_of("http://host", tmp_path, **settings)
+
+
+@pytest.mark.parametrize("error", [EngineError("no answer"), StoppedBySignal(15)])
+def test_an_error_or_a_signal_waits_for_no_reply_and_sends_no_request(error):
+    """One request fails, one hangs, a third has not been sent."""
+    sent, hangs, is_over = [], threading.Event(), threading.Event()
+
+    def send(request):
+        sent.append(request)
+        if request == "hangs":
+            hangs.set()
+            is_over.wait(10)
+        elif request == "fails":
+            hangs.wait(10)
+            raise error
+
+    started = time.monotonic()
+    try:
+        with pytest.raises(type(error)):
+            in_parallel(send, ["fails", "hangs", "late", "later"], 2)
+        assert time.monotonic() - started < 5
+        assert all(one.daemon for one in threading.enumerate() if one is not threading.main_thread())
+    finally:
+        is_over.set()
+    assert {*sent} == {"fails", "hangs"}
+
+
+def test_replies_come_in_the_order_of_their_requests():
+    def send(number):
+        time.sleep(0.001 * (20 - number))
+        return number * number
+
+    assert in_parallel(send, range(20), 7) == [number * number for number in range(20)]
+    assert in_parallel(send, [], 7) == []

@@ -85,7 +85,7 @@ def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
     if not rows:
         msg = f"{file}: the log is empty, write a header and a line for each image"
         raise AnnotationError(msg, reason="zero length")
-    header = _object(*rows[0])
+    header = require_object(rows[0][0], parse_json(*rows[0]))
     if header.get("format") != FORMAT:
         msg = f"{file}: the first line's format is {header.get('format')!r:.40}, this version reads {FORMAT!r}"
         raise AnnotationError(msg)
@@ -95,26 +95,11 @@ def _parse(file: Path) -> tuple[dict[str, Any], list[LogLine]]:
         raise AnnotationError(msg, reason="zero length")
     lines: list[LogLine] = []
     for where, row in rows[1:]:
-        lines.append(line_from(where, _object(where, row)))
+        lines.append(line_from(where, require_object(where, parse_json(where, row))))
         if len(lines) > 1 and lines[-1].seconds <= lines[-2].seconds:
             msg = f"{where}: t is {lines[-1].seconds} after {lines[-2].seconds}, each line must be later than the last"
             raise AnnotationError(msg, reason="times")
     return header, lines
-
-
-def _object(where: str, row: str) -> dict[str, Any]:
-    """The JSON object of a row, in which no name comes twice."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            msg = f"{where}: {twice!r:.60} comes twice, number things of the same kind"
-            raise AnnotationError(msg)
-        return found
-
-    return require_object(where, parse_json(where, row, object_pairs_hook=unique))
 
 
 def _number(header: dict[str, Any], key: str, low: float, high: float) -> float:

@@ -122,12 +122,13 @@ def doc_to_messages(doc: Mapping[str, Any], lmms_eval_specific_kwargs: object = 
 
 
 def process_results(doc: Mapping[str, Any], results: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The scores of a reply that apply to its prompt, each with the scene."""
+    """The scores of a reply that apply to its prompt, each with the scene and what was read from the reply."""
     name = str(doc["id"])
     prompt = bench_prompt(name, from_record(name, json.loads(doc["record"])), Path())
-    scores = RemotBench().judged(prompt, ModelReply(results[0])).scores
-    known = {metric: scores[score] for metric, score in METRICS.items() if not math.isnan(scores.get(score, math.nan))}
-    return {metric: {"score": value, "scene": prompt.scene} for metric, value in known.items()}
+    verdict = RemotBench().judged(prompt, ModelReply(results[0]))
+    found = {metric: verdict.scores.get(score, math.nan) for metric, score in METRICS.items()}
+    facts = {"scene": prompt.scene, "parsed": verdict.parsed}
+    return {metric: {"score": value, **facts} for metric, value in found.items() if not math.isnan(value)}
 
 
 def mean_score(scores: Sequence[Mapping[str, Any]]) -> float:

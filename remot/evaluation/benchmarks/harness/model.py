@@ -1,6 +1,7 @@
 """A model of lmms-eval that answers as ``remot evaluate`` does: any folder or adapters that this library loads."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 
 from remot.data.media.images import read_image
 from remot.data.media.spans import VideoSpan, read_span
+from remot.evaluation.benchmarks.harness.results import recorded_key
+from remot.evaluation.benchmarks.replies import ReplyStore
 from remot.evaluation.benchmarks.responders import AnswerSettings, LocalResponder
 from remot.models.loading import ModelSource, Precision
 from remot.models.policy import VLMPolicy
@@ -36,6 +39,7 @@ class RemotModel(lmms):  # type: ignore[misc]  # lmms-eval is not typed
         num_frames: Frames shown of a video file at most.
         batch_size: Prompts answered together, in the order of the task.
         seed: Names the noise of sampling.
+        record: File to which lengths and cut-offs are appended, of which lmms-eval keeps none with cached replies.
     """
 
     is_simple = False
@@ -49,6 +53,7 @@ class RemotModel(lmms):  # type: ignore[misc]  # lmms-eval is not typed
         num_frames: int = 32,
         batch_size: int = 1,
         seed: int = 0,
+        record: str | None = None,
         **_: object,
     ) -> None:
         super().__init__()
@@ -57,6 +62,7 @@ class RemotModel(lmms):  # type: ignore[misc]  # lmms-eval is not typed
         self._responder = LocalResponder(
             source.base, {}, lambda: VLMPolicy(source, with_reference=False, is_trained=False).to(where)
         )
+        self._record = None if record is None else ReplyStore(Path(str(record)))
         self._num_frames, self._batch_size, self._seed = int(num_frames), int(batch_size), int(seed)
 
     def generate_until(self, requests: Sequence[Instance]) -> list[GenerationResult]:
@@ -88,11 +94,14 @@ class RemotModel(lmms):  # type: ignore[misc]  # lmms-eval is not typed
         stops = generation.get("until")
         stops = [stops] if isinstance(stops, str) else stops if isinstance(stops, list) else []
         found = []
-        for reply in replies:
+        for question, reply in zip(questions, replies, strict=True):
             text = reply.text
             for stop in filter(None, stops):  # a task ends a reply before the first of these strings
                 text = text.partition(stop)[0]
             found.append(GenerationResult(text=text, token_counts=TokenCounts(output_tokens=reply.num_tokens)))
+            if self._record is not None:
+                kept = replace(reply, text=text, cut_off=reply.cut_off and text == reply.text)
+                self._record.add([recorded_key(question.prompt_id, text)], [question.prompt_id], [kept])
         return found
 
     def _prompt(

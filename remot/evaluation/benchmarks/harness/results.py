@@ -11,6 +11,7 @@ import numpy as np
 
 from remot.data.records.tables import rows_in
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, Mean, Metric, ModelReply, Verdict
+from remot.evaluation.benchmarks.replies import ReplyStore
 from remot.strict_json import json_text
 from remot.structures import FloatArray
 
@@ -23,17 +24,29 @@ _NO_SCORES = frozenset(
 )
 
 
-def verdicts_of(results: Mapping[str, Any], file: Path) -> dict[str, list[Verdict]]:
+def recorded_key(name: str, text: str) -> str:
+    """Names a reply in the record of :class:`remot.evaluation.benchmarks.harness.model.RemotModel`."""
+    return hashlib.sha256(json_text([name, text], ensure_ascii=True).encode()).hexdigest()
+
+
+def verdicts_of(results: Mapping[str, Any], file: Path, record: Path | None = None) -> dict[str, list[Verdict]]:
     """The samples of each task that has any, from the files beside its results.
+
+    Args:
+        results: What ``file`` holds.
+        file: Of lmms-eval's results.
+        record: Replies with their lengths and cut-offs, as this library's model class leaves them.
 
     Raises:
         AnnotationError: If a file is malformed.
+        ConfigError: If the record cannot be read.
     """
     stamp, found = file.name.removesuffix("_results.json"), {}
+    recorded = ReplyStore(record) if record is not None and record.is_file() else None
     for task in results["results"]:
         samples = file.with_name(f"{stamp}_samples_{task}.jsonl")
         if samples.is_file():
-            found[task] = [_verdict(task, row) for _, row in rows_in(samples)]
+            found[task] = [_verdict(task, row, recorded) for _, row in rows_in(samples)]
     return found
 
 
@@ -53,20 +66,24 @@ def version_of(results: Mapping[str, Any]) -> str:
     return hashlib.sha256(json_text(hashes, ensure_ascii=True).encode()).hexdigest()
 
 
-def _verdict(task: str, row: Mapping[str, Any]) -> Verdict:
+def _verdict(task: str, row: Mapping[str, Any], recorded: ReplyStore | None) -> Verdict:
     """A line of lmms-eval's samples; scores are what it holds as numbers, or as objects with a number."""
     scores = {}
     for name, value in row.items():
         number = value.get("score") if isinstance(value, dict) else value
         if name not in _NO_SCORES and isinstance(number, bool | int | float) and not math.isnan(number):
             scores[name] = float(number)
-    clusters = [str(value["scene"]) for value in row.values() if isinstance(value, dict) and "scene" in value]
+    objects = [value for value in row.values() if isinstance(value, dict)]
+    clusters = [str(value["scene"]) for value in objects if "scene" in value]
+    parsed = [value["parsed"] for value in objects if "parsed" in value]  # of this library's own task
     name = f"{task}/{row.get('doc_id')}"
     prompt = BenchmarkPrompt(name, str(row.get("input", "")), row.get("target"), clusters[0] if clusters else name)
     text, counts = _first(row.get("resps", row.get("filtered_resps"))), _first(row.get("token_counts"))
     num_tokens = counts.get("output_tokens") if isinstance(counts, dict) else None
     reply = ModelReply(text if isinstance(text, str) else "", num_tokens if type(num_tokens) is int else 0)
-    return Verdict(prompt, reply, reply.text or None, scores)
+    if recorded is not None:
+        reply = recorded.get(recorded_key(name, reply.text)) or reply
+    return Verdict(prompt, reply, parsed[0] if parsed else None, scores, knows_parsed=bool(parsed))
 
 
 def _first(value: object) -> object:

@@ -199,7 +199,7 @@ def test_faults_of_the_header_are_named(tmp_path, header, message, reason):
         ('{"t": 8, "position"', "line 4: not valid JSON .* cut short", "malformed"),
         ("[1]", "line 4: expected an object", "malformed"),
         ("[" * 100_000, "line 4: not valid JSON", "malformed"),
-        ('{"t": 8, "objects": {"imp": {}, "imp": {}}}', "line 4: 'imp' comes twice, number things", "malformed"),
+        ('{"t": 8, "objects": {"imp": {}, "imp": {}}}', "line 4: 'imp' comes twice, keep one", "malformed"),
         (line(8, roll=3), "needs roll_positive", "malformed"),
     ],
 )

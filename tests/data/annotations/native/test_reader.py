@@ -130,6 +130,14 @@ def test_malformed_json_is_named(folder, text):
         read(folder)
 
 
+def test_a_name_that_comes_twice_is_refused(folder):
+    """Readers would take the second, silently, as after a merge of two versions of a file."""
+    file = folder / "kitchen-7.json"
+    file.write_text(file.read_text().replace("{", '{"scene": "another", ', 1))
+    with pytest.raises(AnnotationError, match=r"kitchen-7\.json: 'scene' comes twice"):
+        read(folder)
+
+
 def test_oversized_files_are_not_read(folder, monkeypatch):
     monkeypatch.setattr(base, "MAX_ANNOTATION_BYTES", 100)
     with pytest.raises(AnnotationError, match="longer than 100 bytes"):

@@ -22,8 +22,10 @@ from remot.evaluation.benchmarks.harness.bench_task import (
     process_results,
     write_task,
 )
+from remot.evaluation.benchmarks.harness.results import recorded_key
 from remot.evaluation.benchmarks.media import shown_batch
 from remot.evaluation.benchmarks.remot_bench import RemotBench
+from remot.evaluation.benchmarks.replies import ReplyStore
 from remot.evaluation.benchmarks.responders import AnswerSettings, LocalResponder
 from remot.models import ModelSource, VLMPolicy
 from tests.datatools.builds import built, plain_root
@@ -67,12 +69,12 @@ def test_scores_are_those_of_remot_bench(folder, docs):
     assert [doc["id"] for doc in docs] == [prompt.prompt_id for prompt in prompts]
     for doc, prompt in zip(docs, prompts, strict=True):
         for reply in (prompt.row.response, "<answer>AAA</answer>", "", "<think>x</think><answer>AB</answer>"):
-            wanted = benchmark.judged(prompt, ModelReply(reply)).scores
+            wanted = benchmark.judged(prompt, ModelReply(reply))
             found = process_results(doc, [reply])
             assert {name: one["score"] for name, one in found.items()} == {
-                name: score for name, score in wanted.items() if score == score
+                name: score for name, score in wanted.scores.items() if score == score
             }
-            assert {one["scene"] for one in found.values()} == {prompt.scene}
+            assert all((one["scene"], one["parsed"]) == (prompt.scene, wanted.parsed) for one in found.values())
     assert mean_score([{"score": 1.0}, {"score": 0.5}]) == 0.75
 
 
@@ -123,15 +125,19 @@ def requests_of(docs, **generation):
     return [Request((doc["question"], doc_to_messages, generation, k, TASK, "test")) for k, doc in enumerate(docs)]
 
 
-def test_the_class_answers_as_the_weights_do(folder, docs, model_class):
+def test_the_class_answers_as_the_weights_do_and_records_it(folder, docs, model_class, tmp_path):
     prompts = RemotBench().read(folder)[:3]
     policy = VLMPolicy(ModelSource(str(model_folder())), with_reference=False)
     wanted = LocalResponder("w", {}, lambda: policy).answer(shown_batch(prompts, "b"), AnswerSettings(max_new_tokens=6))
-    model = model_class(str(model_folder()), device="cpu", batch_size=3)
+    model = model_class(str(model_folder()), device="cpu", batch_size=3, record=str(tmp_path / "record.jsonl"))
     model.task_dict = {TASK: {"test": docs}}
     found = model.generate_until(requests_of(docs[:3], max_new_tokens=6, temperature=0, do_sample=False))
     assert [one.text for one in found] == [one.text for one in wanted]
     assert [one.token_counts.output_tokens for one in found] == [one.num_tokens for one in wanted]
+    names = [f"{TASK}/{k}" for k in range(3)]
+    del model
+    store = ReplyStore(tmp_path / "record.jsonl")
+    assert [store.get(recorded_key(name, one.text)) for name, one in zip(names, wanted, strict=True)] == wanted
 
 
 def test_what_the_class_shows_and_asks_for(docs, model_class):

@@ -12,9 +12,18 @@ from remot.commands import evaluate_harness
 from remot.commands.dispatch import run
 from remot.errors import AnnotationError, ConfigError, EngineError
 from remot.evaluation.benchmarks import harness
+from remot.evaluation.benchmarks.base import ModelReply
 from remot.evaluation.benchmarks.estimates import measured
 from remot.evaluation.benchmarks.harness import HarnessRun, require_installed, run_harness
-from remot.evaluation.benchmarks.harness.results import metrics_of, num_rows, verdicts_of, version_of
+from remot.evaluation.benchmarks.harness.results import (
+    metrics_of,
+    num_rows,
+    recorded_key,
+    verdicts_of,
+    version_of,
+)
+from remot.evaluation.benchmarks.replies import ReplyStore
+from remot.evaluation.benchmarks.report import Facts, report_of, write_answers
 from tests.tiny import model_folder
 
 RESULTS = {
@@ -66,6 +75,29 @@ def test_samples_keep_the_whole_reply_and_their_cluster(tmp_path):
     assert (first.reply.text, first.reply.num_tokens, first.prompt.gold) == ("<think>x</think>A", 7, "A")
     assert (first.prompt.prompt_id, first.prompt.text, first.prompt.scene) == ("mvbench/0", "q0", "mvbench/0")
     assert (second.reply.text, second.prompt.scene, second.scores) == ("A", "s1", {"acc": 0.0})
+
+
+def rows_of(verdicts):
+    facts = Facts("b", "w", "d", {}, len(verdicts), None, 0, 0)
+    return {one.metric.name: one.estimate.mean for one in report_of([], verdicts, facts).rows}
+
+
+def test_rows_that_all_benchmarks_have_are_those_that_are_known_of_every_reply(tmp_path):
+    """The length of the second reply is not known; what lmms-eval's tasks read, and what was cut off, of neither."""
+    file, record = made(tmp_path), tmp_path / "record.jsonl"
+    assert rows_of(verdicts_of(RESULTS, file)["mvbench"]) == {}
+    assert rows_of(verdicts_of(RESULTS, file)["mvbench"][:1]) == {"num_tokens": 7}
+    store = ReplyStore(record)
+    for name, text, num_tokens, is_cut in (("mvbench/0", "<think>x</think>A", 7, False), ("mvbench/1", "A", 9, True)):
+        store.add([recorded_key(name, text)], [name], [ModelReply(text, num_tokens, is_cut)])
+    del store
+    assert rows_of(verdicts_of(RESULTS, file, record)["mvbench"]) == {"num_tokens": 8, "cut_off": 0.5}
+    read = [{**row, "acc": {"score": 1.0, "parsed": found}} for row, found in zip(SAMPLES, ("A", None), strict=True)]
+    verdicts = verdicts_of(RESULTS, made(tmp_path, samples=read), record)["mvbench"]
+    assert rows_of(verdicts) == {"num_tokens": 8, "cut_off": 0.5, "unparsed": 0.5}
+    write_answers(tmp_path / "answers.jsonl", [*verdicts, *verdicts_of(RESULTS, made(tmp_path))["mvbench"]])
+    lines = [json.loads(line) for line in (tmp_path / "answers.jsonl").read_text().splitlines()]
+    assert [one.get("parsed", "unknown") for one in lines] == ["A", None, "unknown", "unknown"]
 
 
 def test_rows_and_version_are_lmms_evals():
