@@ -14,7 +14,7 @@ import re
 import select
 import socket
 import stat
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path, PurePath
@@ -45,6 +45,10 @@ MAX_PIPE_SECONDS = 60.0
 NumberKey = tuple[str | tuple[int, str], ...]
 
 
+#: Called with each file that is to be opened: folders that are filled on demand fetch it then.
+BEFORE_OPENING: list[Callable[[Path], None]] = []
+
+
 # -- opening -------------------------------------------------------------------------------------------------------
 
 
@@ -56,6 +60,8 @@ def require_regular(file: Path) -> None:
     Raises:
         OSError: If ``file`` is missing, unreachable, or no regular file.
     """
+    for fetch in BEFORE_OPENING:
+        fetch(Path(file))
     _require_regular_mode(file, Path(file).stat().st_mode)
 
 

@@ -91,6 +91,7 @@ HOMES = {
     "av": ("data/media/",),
     "lmms_eval": ("evaluation/benchmarks/harness/",),
     "pyarrow": ("data/annotations/", "data/records/", "datatools/convert/"),
+    "fsspec": ("data/remote/",),
     "h5py": ("data/annotations/", "data/media/"),
     "mlflow": ("tracking/",),
     "matplotlib": ("tracking/plot.py",),

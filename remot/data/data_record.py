@@ -10,6 +10,7 @@ from remot.data.annotations.base import MAX_ANNOTATION_BYTES, AnnotationReader
 from remot.data.datasets.mixed import MixedDataset
 from remot.data.datasets.prompts import PromptDataset
 from remot.data.records.folder import MANIFEST, RECORDS
+from remot.data.remote import named_root
 from remot.data.tasks import Task
 from remot.files import sha256_of
 
@@ -22,7 +23,7 @@ Splits = Mapping[str, PromptDataset]
 
 def clips_record(reader: AnnotationReader, root: Path, tasks: Sequence[Task], splits: Splits) -> dict[str, Any]:
     """Hashes of annotation files, and for each split the number and hashes of its clips and scenes; JSON-ready."""
-    source = {"root": str(root.resolve()), "tasks": [task.name for task in tasks], **sources_record(reader, root)}
+    source = {"root": named_root(root), "tasks": [task.name for task in tasks], **sources_record(reader, root)}
     return source | {"splits": {name: _split(prompts) for name, prompts in splits.items()}}
 
 

@@ -12,7 +12,7 @@ from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root
 from remot.data.clips.catalogue import Catalogue, ClipStore
-from remot.data.clips.catalogue_cache import catalogue_of, collector_paused
+from remot.data.clips.catalogue_cache import cache_folder, catalogue_of, collector_paused
 from remot.data.clips.exclusions import Exclusions
 from remot.data.clips.loading import OnBadClip
 from remot.data.data_record import clips_record, prompts_record
@@ -34,6 +34,7 @@ from remot.data.datasets.revisits import Revisits
 from remot.data.datasets.selection import PromptSelection
 from remot.data.records.benchmark_items import benchmark_items, named_benchmark
 from remot.data.records.reading import RecordSettings
+from remot.data.remote import RemoteFolder, is_url
 from remot.data.tasks.base import Task
 from remot.data.tasks.motion_contrast import MotionContrast
 from remot.errors import AnnotationError, ConfigError, DecodeError, require_type, require_types
@@ -62,6 +63,8 @@ class DataOptions:
         num_frames: Frames shown of a video at most, spread evenly, for records that name video files.
         selection: Which training prompts are used, by scores of ``remot data score``; all if None.
         revisits: Which training prompts are asked again because their completions differed; none if None.
+        cache_dir: Where files of a root that is a URL are kept; None for ``remote`` beside kept catalogues.
+        cache_bytes: Most bytes of them that are kept; those not used for longest go first.
     """
 
     seed: int = 0
@@ -75,6 +78,8 @@ class DataOptions:
     max_wait_seconds: float = 600.0
     selection: PromptSelection | None = None
     revisits: Revisits | None = None
+    cache_dir: Path | None = None
+    cache_bytes: int = 50 * 10**9
 
     def __post_init__(self) -> None:
         if self.num_frames < 1:
@@ -86,8 +91,8 @@ class PromptData:
     """The settings of a configuration's ``data`` section, and the prompts they stand for.
 
     Args:
-        root: Folder of the annotated clips; None for the clips that come with the library, ``embedded/tasks`` for those
-            with events, tracks and layouts.
+        root: Folder of the annotated clips, or a URL that fsspec opens, such as ``s3://bucket/clips``; None for the
+            clips that come with the library, ``embedded/tasks`` for those with events, tracks and layouts.
         reader: Annotation format; the native one by default.
         tasks: What to ask, interleaved round-robin; motion-contrast triplets by default.
         batch_size: Prompts in a step (of one process).
@@ -128,7 +133,13 @@ class PromptData:
         require_loadable(batch_size, num_train_prompts_per_epoch, num_workers, held_out)
         if options.revisits is not None:
             options.revisits.require_known_in_time(num_workers)
-        self.root = clips_root(root)
+        self.remote: RemoteFolder | None = None
+        self._root = Path()
+        if root is not None and is_url(root):
+            cache_dir = expanded(options.cache_dir or cache_folder() / "remote")
+            self.remote = RemoteFolder(root, cache_dir, options.cache_bytes)
+        else:
+            self._root = clips_root(root)
         self.reader = reader or NativeReader()
         self.tasks: tuple[Task, ...] = tuple(tasks or [MotionContrast()])
         self.batch_size = batch_size
@@ -147,6 +158,19 @@ class PromptData:
         self.recorded: dict[str, PromptDataset] = {}
         self.catalogue = Catalogue(())
         self.num_scenes: dict[str, int] = {}  # of each split
+
+    @cached_property
+    def root(self) -> Path:
+        """Folder of the clips; files below a URL are listed when it is asked for first.
+
+        Raises:
+            AnnotationError: If there is no file below the URL, or a name of its listing cannot be used.
+            ConfigError: If the storage cannot be reached.
+        """
+        if self.remote is None:
+            return self._root
+        self.remote.refresh()
+        return self.remote.root
 
     @cached_property
     def sources(self) -> list[ClipSource]:
@@ -182,7 +206,7 @@ class PromptData:
             self.recorded = dict(datasets_of_records(self.records, shown, settings))
             self.num_scenes = {name: len(one.scenes()) for name, one in self.recorded.items()}
             return
-        store = ClipStore(self.reader, self.root, self.sources)
+        store = ClipStore(self.reader, self.root, self.sources, self.remote)
         self.catalogue = catalogue_of(store, self.tasks, self.options.on_bad_clip, self._run_folder)
         entries = self.exclusions.remaining(self.catalogue.entries)
         self.left_out_tasks = require_served(store.root, entries, self.tasks, self.options.on_unserved_task)

@@ -11,6 +11,7 @@ import pytest
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips.bundled import clips_root, embedded_clips_root
 from remot.data.media import check_media, read_frames
+from remot.errors import ConfigError
 from remot.synthetic.rendering import clips as clips_module
 from remot.synthetic.rendering import render_command
 from remot.synthetic.rendering.canvas import COLOURS
@@ -61,6 +62,29 @@ def test_rendering_ends_with_the_number_of_clips_and_their_folder(tmp_path, monk
     render_command(tmp_path, num_clips=3, seed=5, collection="tasks")
     assert made == [(tmp_path, 3, 5)]
     assert capsys.readouterr().out.startswith(f"3 clips written to {tmp_path};")
+
+
+def test_kinds_choose_among_the_clips(tmp_path):
+    render_command(tmp_path, num_clips=2, collection="tasks", kinds=["happenings"])
+    assert sorted(file.stem for file in tmp_path.glob("*.json")) == ["happenings-0-0", "happenings-0-1"]
+    with pytest.raises(ConfigError, match="bench"):
+        render_command(tmp_path, num_clips=2, collection="bench", kinds=["rooms"])
+
+
+def test_returns_end_where_they_begin_and_their_middle_tells_the_way():
+    for index in range(8):
+        clip, frames, _ = render_task_clip(1, index, ["returns"])
+        (boxes,) = (np.asarray(track.boxes_xyxy) for track in clip.objects.values())
+        assert_close(boxes[0], boxes[-1])
+        assert np.array_equal(frames[0], frames[-1])
+        right, down = (boxes[20] - boxes[0])[:2]
+        (out, back) = (event.text.split(" moves ")[1] for event in clip.events)
+        ways = {"to the right": right > 25, "to the left": right < -25, "down": down > 25, "up": down < -25}
+        assert [way for way, is_so in ways.items() if is_so] == [out]
+        assert {out, back} in ({"to the right", "to the left"}, {"up", "down"})
+        room = np.abs(np.where(np.abs(boxes[20] - boxes[0]) > 25, boxes[20] - boxes[0], 0))
+        assert (boxes[0] - room > 0).all()  # it could have gone the other way
+        assert (boxes[0] + room < 128).all()
 
 
 def test_a_clip_depends_on_seed_and_number_only():

@@ -91,8 +91,10 @@ def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dic
     """The settings a folder was built with. They are untrusted: only this library's classes are loaded.
 
     Raises:
-        ConfigError: If they name others.
+        ConfigError: If they name others, or a URL.
     """
+    from remot.data.remote import is_url
+
     section = manifest.get("data")
     if not isinstance(section, dict):
         msg = f"{folder} does not say with which settings it was built; give them with --config"
@@ -103,10 +105,21 @@ def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dic
                 f"{folder} was built with {name!r:.80}, which is only loaded for a configuration: give it with --config"
             )
             raise ConfigError(msg)
+    options = section.get("options")
+    if isinstance(options, dict):  # a folder from elsewhere must not choose where files are written
+        section = {
+            **section,
+            "options": {key: options[key] for key in options if key not in ("cache_dir", "cache_bytes")},
+        }
     if root is not None:
         return {**section, "root": root}
     noted = manifest.get("root")
-    return {**section, "root": noted} if section.get("root") is not None and isinstance(noted, str) else section
+    if section.get("root") is not None and isinstance(noted, str):
+        section = {**section, "root": noted}
+    if isinstance(section.get("root"), str) and is_url(section["root"]):
+        msg = f"{folder} was built from {section['root']:.200}; a URL is only read where it is given: add --root"
+        raise ConfigError(msg)
+    return section
 
 
 def _class_paths(value: object, key: str = "class_path") -> Iterator[str]:

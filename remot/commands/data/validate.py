@@ -14,7 +14,7 @@ from remot.terminal import console, write_out
 
 
 def validate_command(
-    root: Path | None = None,
+    root: str | None = None,
     config: list[Path] | None = None,
     reader: ClassWords = [],  # noqa: B006 - never changed
     decode: bool = True,  # noqa: FBT001, FBT002 (an option)
@@ -40,7 +40,7 @@ def validate_command(
     from remot.data.annotations.base import AnnotationReader
     from remot.datatools.validation import Validation, check_clips, scenes_by_split
 
-    data = data_from(data_section(config, None if root is None else str(root)))
+    data = data_from(data_section(config, root))
     _require_clips(data.root)
     chosen: AnnotationReader = object_from(reader, "reader", AnnotationReader, "remot data validate") or data.reader
     checked = []

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from remot.commands.diagnosis.findings import Finding
 from remot.data.datasets.loaders import collate_prompts
 from remot.data.prompt_data import PromptData
+from remot.data.remote import named_root
 from remot.datatools.validation import CheckedClip, check_clips
 from remot.errors import RemotError
 from remot.models.sizes import visual_tokens
@@ -29,7 +30,7 @@ def data_findings(data: PromptData) -> Iterator[Finding]:
         return
     counts = ", ".join(f"{name} {len(one)}" for name, one in data.prompts.items())
     scenes = ", ".join(f"{name} {count}" for name, count in data.num_scenes.items())
-    text = f"{data.records or data.root}: prompts {counts}; scenes {scenes}"
+    text = f"{data.records or named_root(data.root)}: prompts {counts}; scenes {scenes}"
     yield Finding("fine", "data", text, facts={"splits": len(data.prompts)})
     if data.records is None:
         yield _clip_finding(data)

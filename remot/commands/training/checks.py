@@ -13,6 +13,7 @@ from remot.commands.configs import OPTIONS
 from remot.commands.parsing.config_files import read_config_file
 from remot.commands.parsing.errors import NEAREST
 from remot.data.clips.bundled import EMBEDDED, clips_root
+from remot.data.remote import is_url
 from remot.errors import CheckpointError, ConfigError
 from remot.files import expanded, require_records
 from remot.files import require_folder as require_annotations
@@ -42,7 +43,7 @@ def require_sources(args: Sequence[str]) -> None:
     if "data.records" in given:
         require_records(expanded(given["data.records"]))
         return
-    if "root" not in given or given["root"] in EMBEDDED:
+    if "root" not in given or given["root"] in EMBEDDED or is_url(given["root"]):
         return
     root = clips_root(given["root"])
     require_annotations(root)

@@ -15,7 +15,7 @@ def embedded_clips_root() -> Path:
 
 
 def clips_root(root: str | None) -> Path:
-    """The folder that a setting means.
+    """The folder of this machine that a setting means.
 
     Args:
         root: A folder; ``embedded/tasks`` for the clips with events, tracks and layouts that come with the library,

@@ -11,6 +11,7 @@ from typing import Any, overload
 from remot.data.annotations.base import AnnotationReader, ClipSource
 from remot.data.clips.loading import MAX_NAMED, OnBadClip, read_each
 from remot.data.media.unchanged import is_changed_since
+from remot.data.remote import RemoteFolder
 from remot.data.tasks.base import Survey, Task
 from remot.errors import AnnotationError
 from remot.structures import Clip
@@ -77,15 +78,23 @@ class ClipStore:
         reader: Reads the format.
         root: Folder of the annotations.
         sources: The reader's sources.
+        remote: Fetches files of ``root`` when they are opened, if it stands for a URL.
 
     Attributes:
         surveyed_ns: When it was made, in ns since 1970: annotations that change later are refused.
     """
 
-    def __init__(self, reader: AnnotationReader, root: Path, sources: Sequence[ClipSource]) -> None:
+    def __init__(
+        self,
+        reader: AnnotationReader,
+        root: Path,
+        sources: Sequence[ClipSource],
+        remote: RemoteFolder | None = None,
+    ) -> None:
         self.reader = reader
         self.root = root.resolve()
         self.sources = sources
+        self.remote = remote  # sent along to processes that load data
         self.surveyed_ns = time.time_ns()
         self._held: OrderedDict[int, Clip] = OrderedDict()
 

@@ -33,6 +33,20 @@ MAX_LINE_BYTES = 2**24
 _FORMAT = 4
 
 
+def cache_folder() -> Path:
+    """Where catalogues are kept.
+
+    ``$REMOT_CACHE``, else ``remot`` in the user's cache folder, else, as of a container's user without a home, in that
+    of the working folder.
+    """
+    if chosen := os.environ.get("REMOT_CACHE"):
+        return Path(chosen)
+    home = Path()
+    with suppress(RuntimeError):
+        home = Path.home()
+    return Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "remot"
+
+
 def catalogue_path(
     reader: AnnotationReader,
     root: Path,
@@ -40,22 +54,12 @@ def catalogue_path(
     tasks: Sequence[Task],
     on_bad_clip: OnBadClip,
 ) -> Path:
-    """The file of the catalogue of these sources, judged in this way.
-
-    It lies in ``$REMOT_CACHE``, else in ``remot`` in the user's cache folder, else, as of a container's user without a
-    home, in that of the working folder.
-    """
-    home = Path()
-    with suppress(RuntimeError):
-        home = Path.home()
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache") / "remot"
-    if chosen := os.environ.get("REMOT_CACHE"):
-        folder = Path(chosen)
+    """The file of the catalogue of these sources, judged in this way."""
     digest = hashlib.blake2b(digest_size=16)
     components = [reader, *(component for task in tasks for component in (task, *task.settings()))]
     for part in _facts(components, root, sources, on_bad_clip):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
-    return folder / f"catalogue-{digest.hexdigest()}.jsonl"
+    return cache_folder() / f"catalogue-{digest.hexdigest()}.jsonl"
 
 
 def _facts(

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from remot.data.remote import folder_of
 from remot.errors import DecodeError
 from remot.files import cause_of
 
@@ -13,6 +14,8 @@ def is_changed_since(file: Path, moment_ns: int) -> bool:
     The kernel sets the time of the last change of status (ctime) whatever is done. Links and permissions change it too:
     either the content is new as well, or the folder has a new entry of this name.
     """
+    if folder_of(file) is not None:
+        return False  # versions are compared when it is fetched
     held = file.stat()
     if held.st_ctime_ns <= moment_ns:
         return False

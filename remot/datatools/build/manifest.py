@@ -17,6 +17,7 @@ from remot.data.datasets.prompts import TaskDataset
 from remot.data.prompt_data import PromptData
 from remot.data.records.folder import FORMAT, RECORDS
 from remot.data.records.schema import BuiltPrompt
+from remot.data.remote import named_root
 from remot.errors import ConfigError
 from remot.files import sha256_of
 from remot.seeding import numpy_generator
@@ -41,7 +42,7 @@ def manifest_of(data: PromptData, counts: dict[str, Any], out: Path, settings: d
         "format": FORMAT,
         "remot_version": __version__,
         "data": settings,
-        "root": str(data.root.resolve()),
+        "root": named_root(data.root),
         "seeds": {name: mixed.seed for name, mixed in data.mixed.items()},
         "sources": sources_record(data.reader, data.root),
         "tasks": tasks,

@@ -1,6 +1,6 @@
 """Synthetic annotated clips by number, and folders full of them: for triplets, and for tasks."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import replace
@@ -130,26 +130,39 @@ TASK_KINDS: dict[str, tuple[TaskRenderer, int]] = {
     "rooms": (rooms.render_room, rooms.FPS),
     "floors": (rooms.render_floor, rooms.FPS),
 }
+#: What ``--kinds`` takes besides.
+MORE_TASK_KINDS = {"returns": (happenings.render_returns, happenings.FPS)}
 TASK_CRF = 28
 
 
-def render_task_clip(seed: int, index: int) -> tuple[Clip, NDArray[np.uint8], int]:
+def render_task_clip(
+    seed: int, index: int, kinds: Sequence[str] = tuple(TASK_KINDS)
+) -> tuple[Clip, NDArray[np.uint8], int]:
     """One clip of a collection; the same arguments always give the same clip.
+
+    Args:
+        seed: Names the collection.
+        index: Number of the clip.
+        kinds: Of :data:`TASK_KINDS` and :data:`MORE_TASK_KINDS`, taking turns.
 
     Returns:
         The clip, whose media does not exist yet, its images [N, H, W, 3], and how many there are in a second.
     """
-    kind = list(TASK_KINDS)[index % len(TASK_KINDS)]
-    renderer, fps = TASK_KINDS[kind]
+    kind = kinds[index % len(kinds)]
+    renderer, fps = (TASK_KINDS | MORE_TASK_KINDS)[kind]
     return *renderer(numpy_generator(seed, "render", kind, index), f"{kind}-{seed}-{index}"), fps
 
 
 def render_task_clips(
-    folder: Path, num_clips: int, seed: int, progress: Callable[[int], None] = lambda _: None
+    folder: Path,
+    num_clips: int,
+    seed: int,
+    progress: Callable[[int], None] = lambda _: None,
+    kinds: Sequence[str] = tuple(TASK_KINDS),
 ) -> None:
     """Render clips 0 to ``num_clips`` - 1 of a collection into ``folder``, created if missing."""
     folder.mkdir(parents=True, exist_ok=True)
     for index in range(num_clips):
-        clip, frames, fps = render_task_clip(seed, index)
+        clip, frames, fps = render_task_clip(seed, index, kinds)
         write_clip(clip, frames, folder, fps=fps, source=SOURCE, licence=LICENCE, crf=TASK_CRF)
         progress(index + 1)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from remot.structures import Clip, Event, FloatArray, ObjectTrack
+from remot.synthetic.rendering.canvas import Canvas
 from remot.synthetic.rendering.scene import IMAGE_SIZE, draw_colours, draw_prop, fixed_camera, named_clip, painted
 from remot.synthetic.rendering.texture import tabletop
 
@@ -20,19 +21,51 @@ MARGIN_PIXELS = 16.0
 #: No two things come nearer to each other than this, so that each can be seen.
 MIN_DISTANCE_PIXELS = 27.0
 MAX_TRIES = 400
+#: First and last frame of the two moves of :func:`render_returns`.
+OUT_FRAMES, BACK_FRAMES = (8, 16), (32, 40)
+RETURN_STEP_PIXELS = (30.0, 46.0)
 
 
 def render_happenings(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
     """Three or four moves of two or three things on a table."""
     background, colours = tabletop(generator, IMAGE_SIZE), draw_colours(generator)
     paths, moves = _draw_paths(generator, int(generator.integers(2, 4)))
+    return _painted(generator, name, "happenings", background, colours, paths, moves)
+
+
+def render_returns(generator: np.random.Generator, name: str) -> tuple[Clip, NDArray[np.uint8]]:
+    """One red thing that moves and comes back, at the same times in each clip.
+
+    First and last frame are the same, and its place in them leaves room for either way, so that they tell nothing.
+    """
+    way = str(generator.choice(list(WAYS)))
+    back = next(other for other, direction in WAYS.items() if direction == tuple(-one for one in WAYS[way]))
+    offset = np.array(WAYS[way]) * generator.uniform(*RETURN_STEP_PIXELS)
+    border = MARGIN_PIXELS + np.abs(offset)
+    frames = np.arange(NUM_FRAMES)
+    away = np.clip((frames - OUT_FRAMES[0]) / np.ptp(OUT_FRAMES), 0, 1)
+    away -= np.clip((frames - BACK_FRAMES[0]) / np.ptp(BACK_FRAMES), 0, 1)
+    path = generator.uniform(border, IMAGE_SIZE - border) + away[:, None] * offset
+    moves = [(0, way, *OUT_FRAMES), (0, back, *BACK_FRAMES)]
+    return _painted(generator, name, "returns", tabletop(generator, IMAGE_SIZE), ["red"], [path], moves)
+
+
+def _painted(
+    generator: np.random.Generator,
+    name: str,
+    domain: str,
+    background: Canvas,
+    colours: list[str],
+    paths: list[FloatArray],
+    moves: list[tuple[int, str, int, int]],
+) -> tuple[Clip, NDArray[np.uint8]]:
     props = [draw_prop(generator, colours.pop(), float(generator.uniform(10.5, 12.5)), path) for path in paths]
     events = tuple(
         Event(f"the {props[who].name} moves {way}", first / FPS, last / FPS) for who, way, first, last in moves
     )
     clip = named_clip(
         name,
-        "happenings",
+        domain,
         np.arange(NUM_FRAMES) / FPS,
         camera=fixed_camera(NUM_FRAMES),
         objects={prop.name: ObjectTrack(prop.boxes_xyxy) for prop in props},

@@ -251,6 +251,14 @@ def test_a_manifest_without_settings_is_reported(out, complaint):
     assert "does not say with which settings it was built; give them with --config" in complaint("data", "audit", out)
 
 
+def test_a_folder_names_no_url_to_read(out, complaint):
+    manifest = json.loads((out / MANIFEST).read_text())
+    manifest["root"] = "memory://elsewhere/clips"
+    (out / MANIFEST).write_text(json.dumps(manifest))
+    assert "memory://elsewhere/clips" in complaint("data", "audit", out)
+    assert "memory://given: there is no file" in complaint("data", "audit", out, "--root", "memory://given")
+
+
 def test_a_configuration_with_records_audits_the_records(out, run, tmp_path):
     file = tmp_path / "records.yaml"
     file.write_text(yaml.safe_dump({"data": {"records": str(out)}}))
