@@ -141,7 +141,7 @@ def json_writers(tree):
 
 
 def test_written_json_is_strict():
-    writers = {file: list(json_writers(tree_of(SOURCES[file]))) for file in FILES}
+    writers = {file: list(json_writers(tree_of(SOURCES[file]))) for file in FILES if "json" in SOURCES[file]}
     assert {file: lines for file, lines in writers.items() if lines} == {}
 
 

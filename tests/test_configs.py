@@ -234,6 +234,7 @@ def test_the_instruct_model_gets_the_cheaper_recipe(build):
 SAME_CODE = (
     "sft",  # a first step of alternation and of SFTThenGRPO is a supervised one
     "sft_then_grpo",
+    "quickstart",  # tests/commands/training/test_cli.py runs it
     "1_see",
     "2_answer",
     "3_unsure",

@@ -66,7 +66,7 @@ def test_header_states_how_to_launch_and_what_is_ours(path):
     assert path in second
 
 
-@by_speed("motion_o")
+@by_speed()
 def test_takes_a_step(path, tmp_path):
     """The first command of its header, with short completions: a finite loss, and a metric for each part."""
     settings = SMALL | ({} if path.stem == "t_grpo" else {"model.grpo.num_completions": 2})

@@ -150,9 +150,8 @@ def test_every_task_has_a_reward(name, recipe):
     assert len({task.name for task in tasks}) == len(tasks)
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=() if name == "remot" else pytest.mark.slow) for name in NAMES]
-)
+@pytest.mark.slow  # in the fast tier tests/test_configs.py takes steps, and tests/test_own_questions.py about videos
+@every_system
 def test_takes_a_step_with_the_overrides(name, fit):
     """With remot-tiny on the clips that come with the library, one prompt of each of four tasks."""
     small = {"held_out.enabled": "false", "summary.export": "false", "data.num_val_prompts": 2, "data.batch_size": 4}

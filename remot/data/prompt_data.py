@@ -135,7 +135,7 @@ class PromptData:
             options.revisits.require_known_in_time(num_workers)
         self.remote: RemoteFolder | None = None
         self._root = Path()
-        if root is not None and is_url(root):
+        if is_url(root):
             cache_dir = expanded(options.cache_dir or cache_folder() / "remote")
             self.remote = RemoteFolder(root, cache_dir, options.cache_bytes)
         else:

@@ -214,6 +214,7 @@ def test_what_does_not_fit_is_refused(rows, capsys, words, fact):
     assert fact in complaint(capsys, "--data", rows, *words)
 
 
+@pytest.mark.slow
 def test_data_may_be_left_out_for_remot_bench_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "--data" in complaint(capsys, "--benchmark", "jsonl", "--model", model_folder())

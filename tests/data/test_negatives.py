@@ -114,14 +114,14 @@ def test_every_label_of_every_expert_is_true_under_every_negative(name, clips):
     """By the audit, which measures annotations and warps with formulas of its own."""
     make, attributes = NEGATIVES[name]
     seen = Counter()
-    for triplet, pattern in drawn(sampler_of(name), clips):
+    for triplet, pattern in drawn(sampler_of(name), clips, per_pattern=2):
         attribute = ATTRIBUTES[triplet.labels[0].attribute]
         assert faults(triplet) == []
         assert tuple(label.value for label in triplet.labels) == attribute.answers(pattern)
         assert triplet.negative == make().name
         seen[attribute.name] += 1
     assert set(seen) == attributes
-    assert sum(seen.values()) > 200
+    assert sum(seen.values()) > 130
 
 
 #: In the fast tier a negative of each kind; every label of each is judged above.

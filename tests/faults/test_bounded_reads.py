@@ -59,7 +59,10 @@ def fault_of(folder, door, make, **bounds):
 
 
 #: Those whose files take seconds to make or to read up to the bound.
-SLOW_DOORS = ("sensor-yaml", "replies", "score", "hdf5", "rows-parquet", "wordings", "judgements")
+SLOW_DOORS = (
+    "sensor-yaml", "replies", "score", "hdf5", "hdf5-images", "rows-parquet", "wordings", "judgements", "config-keys",
+    "run-config",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(

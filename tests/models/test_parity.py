@@ -127,7 +127,9 @@ def test_a_pass_equals_one_row_at_a_time(family, kind, sharing):
     assert policy.shares_prompts(encode(policy, batch)) == (sharing == "on")
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", ["qwen3_vl", *(pytest.param(one, marks=pytest.mark.slow) for one in FAMILIES if one != "qwen3_vl")]
+)
 @pytest.mark.parametrize("kind", KINDS)
 def test_with_gradient_checkpointing_too(family, kind):
     assert_same_as_one_row_at_a_time(KINDS[kind](family, gradient_checkpointing=True), make_batch(3))

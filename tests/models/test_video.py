@@ -57,7 +57,9 @@ def scores(policy, batch, completions):
 # -- the same as transformers alone --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", ["qwen3_vl", *(pytest.param(one, marks=pytest.mark.slow) for one in FAMILIES if one != "qwen3_vl")]
+)
 @pytest.mark.parametrize(
     ("kind", "checkpointing"), [*((kind, False) for kind in KINDS), ("lora with vision", True)], ids=str
 )

@@ -73,7 +73,7 @@ def test_the_gap_is_logged(tmp_path):
 # -- memory --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("correction", [None, TruncatedImportance(2.0)])
+@pytest.mark.parametrize("correction", [pytest.param(None, marks=pytest.mark.slow), TruncatedImportance(2.0)])
 def test_smaller_micro_batches_in_the_middle_of_a_rollout_change_nothing(correction):
     """What is kept between updates (reference, log-probabilities before the first) is found for other parts too."""
     policy, batch = make_lora_policy(), make_batch(4)

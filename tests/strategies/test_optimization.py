@@ -75,8 +75,8 @@ def test_rate_and_decay_of_the_configuration_move_the_weights(tmp_path):
         (HALVED, partial(torch.optim.AdamW, lr=0.04), HALVED, 0.04 * 0.5**3),
         (HALVED, ADAM, partial(StepLR, step_size=2, gamma=0.1), 0.01 * 0.1),
         (None, ADAM, HALVED, 0.01 * 0.5**3),
-        (HALVED, ADAM, None, 0.01),
-        (HALVED, ADAM, HALVED, 0.01 * 0.5**3),
+        pytest.param(HALVED, ADAM, None, 0.01, marks=pytest.mark.slow),
+        pytest.param(HALVED, ADAM, HALVED, 0.01 * 0.5**3, marks=pytest.mark.slow),
     ],
     ids=["rate", "schedule", "schedule where there was none", "none where there was a schedule", "nothing"],
 )

@@ -21,7 +21,7 @@ from remot.synthetic.rendering.profile import level_profile, wander
 from remot.synthetic.simulators.vizdoom import pose
 from tests.helpers import assert_close
 
-INDICES = range(4)
+INDICES = range(3)
 
 #: Tests share clips, which none of them changes.
 render_clip = cache(renderer.render_clip)

@@ -182,6 +182,7 @@ def test_settings_that_differ_are_columns_and_labels(sweep, tmp_path):
     assert plot_comparison(table, tmp_path / "a.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_labels_of_many_settings_have_room_in_the_plot(store, tmp_path):
     """Two groups that differ in twenty settings: labels of 22 lines, below bars that keep their height."""
     from mlflow import MlflowClient

@@ -116,7 +116,7 @@ def _section_of(folder: Path, manifest: dict[str, Any], root: str | None) -> dic
     noted = manifest.get("root")
     if section.get("root") is not None and isinstance(noted, str):
         section = {**section, "root": noted}
-    if isinstance(section.get("root"), str) and is_url(section["root"]):
+    if is_url(section.get("root")):
         msg = f"{folder} was built from {section['root']:.200}; a URL is only read where it is given: add --root"
         raise ConfigError(msg)
     return section

@@ -42,9 +42,9 @@ class RemoteFile:
     version: int
 
 
-def is_url(root: str | None) -> bool:
-    """Whether a setting of a folder is a URL, such as ``s3://bucket/clips``."""
-    return root is not None and _URL.match(root) is not None
+def is_url(root: object) -> bool:
+    """Whether a setting of a folder is a URL, such as ``s3://bucket/clips``; a ``Path`` never is."""
+    return isinstance(root, str) and _URL.match(root) is not None
 
 
 def shown_url(url: str) -> str:

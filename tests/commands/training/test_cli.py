@@ -278,7 +278,10 @@ def test_continued_run_takes_only_the_missing_steps():
 @pytest.mark.usefixtures("continued")
 @pytest.mark.parametrize(
     ("command", "prefix"),
-    [pytest.param("validate", "val", marks=pytest.mark.slow), ("test", "test"), ("predict", None)],
+    [
+        ("test", "test"),
+        *(pytest.param(*one, marks=pytest.mark.slow) for one in (("validate", "val"), ("predict", None))),
+    ],
 )
 def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace, capsys):
     """Each logs into a run of its own, also from another folder, where nothing knows the run of the training."""
@@ -307,6 +310,7 @@ def test_other_subcommands(command, prefix, tmp_path, monkeypatch, workplace, ca
 
 
 @pytest.mark.usefixtures("continued")
+@pytest.mark.slow
 def test_an_evaluation_is_no_row_of_a_comparison(capsys):
     remot("test", ckpt_path="last")
     client, before = stored_run()

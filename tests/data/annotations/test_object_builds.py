@@ -88,6 +88,7 @@ def test_mot(tmp_path, capsys, caplog):
     assert caplog.text.count("1 of 5 sequences have a camera that is not known to stand still") == 2  # build and audit
 
 
+@pytest.mark.slow
 def test_otb(tmp_path, capsys, caplog):
     write_otb(tmp_path / "in", ("otb_crossing", "Walking", "Dudek"))
     prompts = build("otb", tmp_path / "in", tmp_path / "out", 80)
@@ -102,6 +103,7 @@ def test_otb(tmp_path, capsys, caplog):
     assert "1 of 3 objects have no name" in caplog.text
 
 
+@pytest.mark.slow
 def test_got10k(tmp_path, capsys):
     write_got10k(tmp_path / "in", ("GOT-10k_Val_000001", "GOT-10k_Val_000002"))
     prompts = build("got10k", tmp_path / "in", tmp_path / "out")

@@ -95,7 +95,7 @@ def require_exact(path, times, images, index_lists):
     return count
 
 
-@pytest.fixture(params=["from the start", "as it comes", "by every keyframe"])
+@pytest.fixture(params=[pytest.param("from the start", marks=pytest.mark.slow), "as it comes", "by every keyframe"])
 def entering(request, monkeypatch):
     """Ways into a file."""
     if request.param == "from the start":

@@ -295,12 +295,12 @@ def test_track_numbers_do_not_give_the_order_away():
         car_3=track(seen=(4, 5), box=(140, 30, 180, 90)),
     )
     task, rng, orders = TrackOrder(num_tracks=3, frames=ALL), np.random.default_rng(0), Counter()
-    for _ in range(300):
+    for _ in range(150):
         plan = task.plan(clip, rng)
         orders[dict(line.split(". ", 1) for line in plan.text.splitlines() if line[1:3] == ". ")[plan.answer]] += 1
         assert plan.text.index("car 1 [") < plan.text.index("car 2 [") < plan.text.index("car 3 [")
     assert len(orders) == 6
-    assert max(orders.values()) < 300 / 6 + 4 * math.sqrt(300 * 5 / 36)
+    assert max(orders.values()) < 150 / 6 + 4 * math.sqrt(150 * 5 / 36)
 
 
 def test_graphs_in_the_reasoning_are_those_of_the_reference():

@@ -101,6 +101,7 @@ def test_the_command_prints_a_record(config, capsys):
     assert record["scenes_in_two_splits"] == []
 
 
+@pytest.mark.slow
 def test_the_command_prints_a_table(config, capsys):
     status, printed = run(capsys, "--config", config("EventChoice", "ImageQuality"), "--num_triplets", "24")
     assert status == 0
@@ -154,6 +155,7 @@ def test_what_is_derived_from_a_task_of_the_library_is_not_checked():
     assert (figures.num_checked, figures.num_wrong) == (0, 0)
 
 
+@pytest.mark.slow
 def test_a_task_named_twice_has_two_rows_and_its_own_settings():
     strict = RelativeDirection("easy", margin_degrees=30)
     audit = audit_data(data_with(RelativeDirection("easy"), strict), 12)

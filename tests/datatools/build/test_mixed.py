@@ -138,6 +138,7 @@ def test_a_malformed_line_is_named(built, change, sentence):
 # -- the audit of a folder -----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_whole_folder_is_right(copy, capsys):
     status, record = audited(capsys, copy)
     assert status == 0
@@ -155,6 +156,7 @@ def _turned(line):
     assert slot["options"]
 
 
+@pytest.mark.slow
 def test_what_is_wrong_with_triplets_is_found(copy, capsys):
     changes = [
         _turned,
@@ -178,6 +180,7 @@ def test_what_is_wrong_with_triplets_is_found(copy, capsys):
     assert counted == {"wrong_prompts": 1, "wrong_facts": 3, "wrong_images": 0}
 
 
+@pytest.mark.slow
 def test_an_image_of_a_triplet_that_is_not_the_source_is_found(copy, capsys):
     from PIL import Image
 
@@ -206,6 +209,7 @@ def test_settings_without_triplets_are_refused(copy, capsys, tmp_path):
 # -- commands ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_build_and_show_say_what_they_did(tmp_path, capsys):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({"data": SECTION}))
     words = ["--config", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out"), "--num_triplets", "15"]

@@ -244,6 +244,7 @@ def audited(capsys, *words):
     return status, json.loads(printed.out) if printed.out else printed.err
 
 
+@pytest.mark.slow
 def test_a_whole_folder_is_right(copy, capsys):
     status, record = audited(capsys, copy)
     assert status == 0

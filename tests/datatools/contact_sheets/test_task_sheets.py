@@ -134,6 +134,7 @@ def test_rows_are_the_first_prompts_of_the_run():
     )
 
 
+@pytest.mark.slow
 def test_one_task_or_domain_alone():
     data = tasks("ObjectSize", "EventChoice")
     assert all("multiple_choice" in row.title for row in rows_of_run(data, "train", 5, kind="multiple_choice"))

@@ -29,7 +29,10 @@ def real_tokens(rollout, row):
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("sampling", [PLAIN, GREEDY, SamplingSettings(temperature=0.7, top_k=20, top_p=0.9)])
+@pytest.mark.parametrize(
+    "sampling",
+    [PLAIN, pytest.param(GREEDY, marks=pytest.mark.slow), SamplingSettings(temperature=0.7, top_k=20, top_p=0.9)],
+)
 def test_completions_do_not_depend_on_what_is_decoded_together(family, sampling):
     """Three prompts of different lengths and images at once, and each alone: the same tokens and texts."""
     policy, batch = talkative(family), make_batch(3)

@@ -159,7 +159,7 @@ def test_a_smaller_grid_has_to_make_up_for_its_copy(num_kept, num_steps, is_wort
 
 
 @pytest.mark.parametrize("sampling", [PLAIN, TRUNCATED, GREEDY])
-@pytest.mark.parametrize("prompts_together", [1, 2, 4])
+@pytest.mark.parametrize("prompts_together", [pytest.param(1, marks=pytest.mark.slow), 2, 4])
 def test_prompts_decoded_in_parts_say_the_same(prompts_together, sampling):
     policy, batch = varied_batch_and_policy()
     in_parts = roll_out(policy, batch, sampling, prompts_together=prompts_together)
@@ -216,7 +216,7 @@ def test_what_does_not_fit_at_half_is_an_error(num_prompts, asked):
 
 @pytest.mark.parametrize("sampling", [PLAIN, TRUNCATED, GREEDY])
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("check_every", [1, 4])
+@pytest.mark.parametrize("check_every", [pytest.param(1, marks=pytest.mark.slow), 4])
 def test_fixed_buffers_draw_what_the_plain_loop_draws(family, sampling, check_every):
     """The very function that a CUDA graph records, run step by step here."""
     policy, batch = varied_batch_and_policy(family)

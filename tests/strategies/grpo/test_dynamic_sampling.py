@@ -85,7 +85,7 @@ def varied_policy(**settings):
 
 
 @pytest.mark.parametrize("loss", [GRPOLoss(beta=0.1), DAPOLoss(beta=0.1), DrGRPOLoss(length=6, beta=0.1)])
-@pytest.mark.parametrize("micro_batch_prompts", [1, 2, 4])
+@pytest.mark.parametrize("micro_batch_prompts", [1, pytest.param(2, marks=pytest.mark.slow), 4])
 def test_groups_without_a_difference_are_as_if_they_had_not_been_there(loss, micro_batch_prompts):
     """Prompts 0 and 2 of four: loss, metrics and gradients of a batch of these two."""
     policy, batch = varied_policy(), make_batch(4)

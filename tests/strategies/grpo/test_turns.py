@@ -82,7 +82,9 @@ def naive_scores(policy, batch, losses, environment, temperature=1.0):
     return torch.cat(rows)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", ["qwen3_vl", *(pytest.param(one, marks=pytest.mark.slow) for one in FAMILIES if one != "qwen3_vl")]
+)
 @pytest.mark.parametrize(("kind", "sharing"), [*((kind, "on") for kind in KINDS), ("lora", "off")])
 def test_turns_equal_the_plain_pass_over_the_whole_conversation(family, kind, sharing):
     policy, batch, environment = talking(KINDS[kind](family, prefix_sharing=sharing)), make_batch(3), Shows()

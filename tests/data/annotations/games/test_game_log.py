@@ -280,7 +280,7 @@ def fuzzed(tmp_path_factory):
     return write_log(tmp_path_factory.mktemp("fuzzed"))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(key=st.sampled_from((*KEYS, *HEADER_KEYS)), value=json_values)
 def test_no_json_gets_past_the_reader_but_as_a_clip_or_one_sentence(fuzzed, key, value):
     header, last = (HEADER | {key: value}, {}) if key in HEADER_KEYS else (HEADER, {key: value})

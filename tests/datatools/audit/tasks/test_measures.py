@@ -162,7 +162,7 @@ def test_nothing_is_wrong_with_random_rooms():
     tasks = [ObjectCounting(), ObjectSize(), AbsoluteDistance(), RelativeDistance(), AppearanceOrder(num_kinds=3)]
     tasks += [RelativeDirection(one) for one in ("easy", "medium", "hard")]
     rng, num_asked = np.random.default_rng(0), dict.fromkeys((task.name for task in tasks), 0)
-    for seed in range(15):
+    for seed in range(8):
         whole = test_rooms.random_room(rng, 8)
         yaws = rng.uniform(0, 360) + np.linspace(0, 270, 10)
         turning = room(
@@ -173,7 +173,7 @@ def test_nothing_is_wrong_with_random_rooms():
                 if task.serves(clip) and (found := random_faults(task, clip, seed)) is not None:
                     assert found == []
                     num_asked[task.name] += 1
-    assert min(num_asked.values()) > 3, num_asked
+    assert min(num_asked.values()) > 1, num_asked
 
 
 def test_nothing_is_wrong_with_random_tracks(monkeypatch):
