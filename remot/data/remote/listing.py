@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from remot.errors import AnnotationError, ConfigError
 
@@ -42,7 +42,7 @@ class RemoteFile:
     version: int
 
 
-def is_url(root: object) -> bool:
+def is_url(root: object) -> TypeGuard[str]:
     """Whether a setting of a folder is a URL, such as ``s3://bucket/clips``; a ``Path`` never is."""
     return isinstance(root, str) and _URL.match(root) is not None
 
