@@ -154,8 +154,9 @@ def test_header_states_how_to_launch(path):
 @every_config
 def test_builds_what_it_says(path, built):
     wanted, module = yaml.safe_load(path.read_text()), built.module
-    module.configure_model()
-    assert module.configure_optimizers() is not None
+    if path.stem not in SAME_CODE:
+        module.configure_model()
+        assert module.configure_optimizers() is not None
     assert module.strategy.name == strategy_named_in(path)
     assert built.data.batch_size == wanted["data"]["batch_size"]
     assert built.trainer.max_steps == wanted["trainer"]["max_steps"]

@@ -80,6 +80,7 @@ def test_damaged_checkpoint_of_a_file(complaint, tmp_path):
     assert "bad.ckpt cannot be read" in complaint("test", "--config", QUICKSTART, "--config", "more.yaml")
 
 
+@pytest.mark.slow
 def test_unknown_place_for_results(complaint):
     sentence = complaint("fit", "--config", QUICKSTART, "--trainer.logger.init_args.tracking_uri", "foo://x")
     assert "foo://x" in sentence

@@ -227,6 +227,7 @@ def test_remot_by_hand(score):
     assert [record["success"] for record in records] == [True, False, True, True, True]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", [SYSTEMS / f"{name}.yaml" for name in NAMES], ids=lambda path: path.stem)
 def test_configurations_say_how_to_score(path):
     assert isinstance(reward_from(path), PerTaskReward | ReMoTReward)

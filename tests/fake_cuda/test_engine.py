@@ -214,6 +214,7 @@ def test_running_out_of_memory_halves_once_and_changes_nothing(one_policy, when,
     assert "decoding 4 prompts" in caplog.text
 
 
+@pytest.mark.slow
 def test_memory_that_is_free_decides_how_many_are_decoded_together(one_policy, monkeypatch):
     """Room for two of five prompts and a half."""
     rows = []

@@ -250,7 +250,7 @@ def quick(monkeypatch):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("fault", [killed, stopped])
+@pytest.mark.parametrize("fault", [killed, pytest.param(stopped, marks=pytest.mark.slow)])
 def test_workers_that_end_or_stop_are_replaced(root, fault):
     """The batches are those without a fault; the run waits no longer than the limit."""
     data = make_data(root, num_workers=2, on_bad_clip="skip", max_wait_seconds=1, num_train_prompts_per_epoch=48)

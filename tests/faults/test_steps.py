@@ -126,7 +126,7 @@ def test_memory_that_runs_out_in_the_loss_costs_no_step(tmp_path, capsys):
     assert_goes_on_as_without_fault(tmp_path / "run", 2, strategy=SFT())
 
 
-@pytest.mark.parametrize("kind", [GeneratorExit, SystemExit])
+@pytest.mark.parametrize("kind", [pytest.param(GeneratorExit, marks=pytest.mark.slow), SystemExit])
 def test_what_ends_a_step_and_is_no_exception_costs_no_step(tmp_path, capsys, kind):
     """As ``sys.exit`` in a callback, or an error of a library that derives from ``BaseException``."""
 

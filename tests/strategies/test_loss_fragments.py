@@ -24,6 +24,8 @@ from tests.tiny import make_batch, make_lora_policy, moved, snapshot
 #: Files of supervision; tests/strategies/test_sft.py trains them.
 SUPERVISED = {"dft"}
 FRAGMENTS = [path for path in sorted((PROJECT / "configs" / "losses").glob("*.yaml")) if path.stem not in SUPERVISED]
+#: Losses that add up in the same way as another one of the files.
+ALIKE = {"cispo", "dual_clip", "ema_grpo", "gdpo", "grpo", "luspo", "rloo", "sapo", "two_sided", "masked_importance"}
 every_fragment = pytest.mark.parametrize("path", FRAGMENTS, ids=lambda path: path.stem)
 
 
@@ -146,7 +148,10 @@ def test_takes_two_steps(path, tmp_path):
     assert any("lora_B" in name for name in moved(module.policy, before))
 
 
-@every_fragment
+@pytest.mark.parametrize(
+    "path",
+    [pytest.param(path, id=path.stem, marks=pytest.mark.slow if path.stem in ALIKE else ()) for path in FRAGMENTS],
+)
 def test_micro_batches_change_nothing(path):
     """Four prompts at once, or in parts of three and one."""
     policy, batch = make_lora_policy(), make_batch(4)

@@ -412,6 +412,7 @@ def test_a_run_on_a_published_file(seen, tmp_path, monkeypatch, strategy):
     assert "eval/final/partial" in found.data.metrics
 
 
+@pytest.mark.slow
 def test_records_that_do_not_fit_stop_a_run(place, out, complaint, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     words = ("fit", "--config", CONFIGS / "quickstart.yaml", "--trainer.logger", "false", "--data.records")

@@ -353,6 +353,7 @@ def test_a_command_names_its_weights(workplace, capsys):
 
 
 @pytest.mark.usefixtures("continued")
+@pytest.mark.slow
 def test_an_adapter_scores_what_its_run_ended_with(workplace, capsys):
     (adapter,) = workplace.glob("runs/quickstart/*/adapter")
     _, run = stored_run()
@@ -407,6 +408,7 @@ def test_another_strategy_is_no_last_checkpoint(workplace, capsys):
     assert f"GRPO from {model_folder().name}: {checkpoint.relative_to(workplace)} (step 3)" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_allowed_settings_take_effect_and_are_recorded(workplace, fitted):  # noqa: ARG001 (its settings are others')
     """A run of its own: two steps, then one more at another rate, saved at another interval."""
     place = {"trainer.logger": "false", "model.strategy": "SFT", "held_out.enabled": "false"}

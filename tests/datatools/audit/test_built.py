@@ -373,6 +373,7 @@ def test_an_empty_file_is_reported(folder, data):
         audit(folder, data)
 
 
+@pytest.mark.slow
 def test_other_thresholds_make_other_labels_wrong(right, rich):
     """The audit takes the limits of the settings it is given."""
     strict = {"class_path": "remot.data.experts.CameraYaw", "init_args": {"salient_min": 29.0}}

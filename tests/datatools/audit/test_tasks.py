@@ -147,6 +147,7 @@ def test_a_task_of_ones_own_is_not_checked_and_never_right():
     assert refusals["nothing clear in what was drawn"] > 0
 
 
+@pytest.mark.slow
 def test_what_is_derived_from_a_task_of_the_library_is_not_checked():
     class Shifted(TemporalGrounding):
         pass
@@ -195,6 +196,7 @@ def test_leaks_between_splits_are_found(tmp_path):
     assert any("the same in two splits" in fault for fault in audit.faults)
 
 
+@pytest.mark.slow
 def test_another_split_and_mistakes():
     data = data_with(AbsoluteDistance())
     audit = audit_data(data, 6, "test")

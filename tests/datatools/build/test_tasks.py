@@ -269,6 +269,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 def test_wrong_references_in_a_folder_are_found(copy, capsys):
     for task, changes in WRONG.items():
         for number, change in zip(numbers_of(copy, task), changes, strict=False):
@@ -291,6 +292,7 @@ def test_wrong_facts_are_found(copy, capsys):
     assert (status, record["wrong_facts"]) == (EXIT_UNFIT, len(changes))
 
 
+@pytest.mark.slow
 def test_an_image_that_is_not_the_source_is_found(copy, capsys):
     line = lines_of(copy)[number_of(copy, "tracking")]
     with Image.open(copy / line["images"][0]) as picture:
@@ -322,6 +324,7 @@ def test_settings_with_other_tasks_are_refused(copy, capsys, tmp_path):
 # -- commands ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_build_and_show_say_what_they_did(tmp_path, capsys):
     (tmp_path / "run.yaml").write_text(yaml.safe_dump({"data": SECTION, "seed_everything": 3}))
     words = ["--config", str(tmp_path / "run.yaml"), "--out", str(tmp_path / "out"), "--num_triplets", "20"]

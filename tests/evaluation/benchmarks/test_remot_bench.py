@@ -82,6 +82,7 @@ def test_the_shipped_benchmark_covers_five_domains(shipped):
     assert not recorded & (scenes["navigation"] | scenes["manipulation"] | scenes["composite"])
 
 
+@pytest.mark.slow
 def test_all_of_the_shipped_benchmark_is_scored(shipped):
     benchmark = RemotBench()
     prompts = benchmark.read(shipped)
