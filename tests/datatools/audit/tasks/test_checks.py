@@ -35,7 +35,7 @@ from remot.structures import Clip, Event, ObjectTrack
 from tests.data.made import task_prompts
 from tests.datatools.audit.tasks.prompts import TASKS, faults, lied, name_of, planned, wrong_label
 
-NUM_PROMPTS = 12
+NUM_PROMPTS = 6
 
 
 @pytest.fixture(scope="module")
