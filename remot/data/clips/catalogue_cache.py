@@ -93,6 +93,8 @@ def _settings_of(value: object) -> str:
         return f"[{', '.join(map(_settings_of, value))}]"
     if isinstance(value, Mapping):
         return f"{{{', '.join(f'{key!r}: {_settings_of(one)}' for key, one in value.items())}}}"
+    if inspect.isroutine(value):  # its text holds an address in memory
+        return f"{value.__module__}.{value.__qualname__}"
     if type(value).__repr__ is not object.__repr__:
         return repr(value)
     public = {name: one for name, one in vars(value).items() if not name.startswith("_")}

@@ -1,5 +1,6 @@
 """What is known of the clips without holding them: read once, kept on disk, and never out of date."""
 
+import inspect
 import json
 import os
 import pickle
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from remot.data import tasks
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.clips import catalogue_cache as catalogue_file
 from remot.data.clips.catalogue import MAX_HELD_CLIPS, ClipStore, StoredClips, scan_clips
@@ -128,6 +130,15 @@ def test_the_name_depends_on_everything_that_matters(folder):
     longer = path_of(folder)
     (folder / "more.json").write_text("{}")
     assert len({*names, later, longer, path_of(folder)}) == 10
+
+
+def test_no_task_has_a_setting_whose_text_is_another_in_each_process():
+    """Else each process would read all clips again."""
+    own = [getattr(tasks, name) for name in tasks.__all__ if hasattr(getattr(tasks, name), "plan")]
+    made = [kind() for kind in own if not inspect.isabstract(kind) and kind is not tasks.Task]
+    assert len(made) > 20
+    texts = [catalogue_file._settings_of(part) for task in made for part in (task, *task.settings())]
+    assert [text for text in texts if " at 0x" in text] == []
 
 
 def test_bad_clips_are_counted_with_their_reason_and_kept(folder, monkeypatch):
