@@ -144,5 +144,6 @@ def test_a_run_that_empties_the_environment_ends_well(monkeypatch):
     try:
         with follow_launcher():
             os.environ.clear()
+        assert stopping.LAUNCHER not in os.environ
     finally:
         os.environ.update(held)

@@ -6,6 +6,7 @@ Moments and counts belong to the checkpoint; the learning rate, the weight decay
 import math
 import warnings
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -43,11 +44,14 @@ def make_optimization(
 def require_usable_settings(make_optimizer: MakeOptimizer, make_scheduler: MakeScheduler | None) -> None:
     """Make three updates of a small weight, before the policy is loaded, which takes minutes.
 
-    Optimizers of other packages are made and not used, as some of them update nothing without a GPU.
+    Optimizers of other packages are made and not used, as some of them update nothing without a GPU. A function of
+    one's own is not called, as it may want the policy's weights; configurations give a class with its settings.
 
     Raises:
         ConfigError: If a setting is out of its range, or makes weights that are not finite.
     """
+    if not isinstance(make_optimizer, partial):
+        return
     weight = nn.Parameter(torch.ones(2, 2))
     optimizer, _ = make_optimization([weight], make_optimizer, make_scheduler)
     if not type(optimizer).__module__.startswith("torch.optim."):

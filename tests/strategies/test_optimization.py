@@ -42,6 +42,13 @@ def test_optimizers_of_torch_are_usable_as_they_are(name):
         require_usable_settings(partial(kind, lr=0.01), None)
 
 
+def test_a_function_of_ones_own_sees_the_weights_of_the_policy_only():
+    """It may take some of them, and would get none of a weight that is only tried."""
+    called = []
+    require_usable_settings(lambda weights: called.append(weights), None)
+    assert called == []
+
+
 def saved_after_two(folder, **settings):
     _, trainer = fit(ready_module(SFT(), **settings), folder, max_steps=2)
     trainer.save_checkpoint(folder / "two.ckpt")

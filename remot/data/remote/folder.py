@@ -153,7 +153,7 @@ class RemoteFolder:
             except Exception as error:  # storage packages raise exceptions of their own
                 if attempt == TRIES:
                     partial.unlink()
-                    what = f"cannot be fetched ({type(error).__name__}: {str(error)[:200]})"
+                    what = f"cannot be fetched ({type(error).__name__}: {shown_url(str(error))[:200]})"
                     msg = f"{shown_url(self.url)}/{name}: {what}; check the network and your credentials, then continue"
                     raise ConfigError(msg) from error
                 time.sleep(PAUSE_SECONDS * 2 ** (attempt - 1))
@@ -165,7 +165,7 @@ class RemoteFolder:
         """Copy a file that has the size and version of its placeholder."""
         file_system, base = opened(self.url)
         remote = f"{base.rstrip('/')}/{name}"
-        now = file_of(self.url, name, file_system.info(remote))
+        now = file_of(shown_url(self.url), name, file_system.info(remote))
         if (now.num_bytes, now.version) != (held.st_size, int(held.st_mtime)):
             raise _ChangedError
         local.seek(0)
@@ -189,9 +189,9 @@ def folder_of(path: Path) -> RemoteFolder | None:
 
 
 def named_root(root: Path) -> str:
-    """The URL that a folder stands for, or its path with all links resolved."""
+    """The URL that a folder stands for, without a password, or its path with all links resolved."""
     folder = folder_of(root)
-    return str(root.resolve()) if folder is None else folder.url
+    return str(root.resolve()) if folder is None else shown_url(folder.url)
 
 
 def before_opening(path: Path) -> None:

@@ -24,7 +24,7 @@ VERSION_KEYS = (
 #: Versions become times of modification before this one, in seconds since 1970.
 MAX_VERSION_SECONDS = 10**9
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_USER = re.compile(r"://[^/@]*@")
+_USER = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ def is_url(root: object) -> TypeGuard[str]:
 
 
 def shown_url(url: str) -> str:
-    """``url`` for messages, without a user's name and password."""
+    """``url``, or a text with URLs, for messages and records: without a user's name and password."""
     return _USER.sub("://", url)
 
 
@@ -64,7 +64,7 @@ def opened(url: str) -> "tuple[AbstractFileSystem, str]":
         file_system, path = url_to_fs(url)
     except (ImportError, ValueError) as error:
         hint = "pip install s3fs" if url.startswith("s3") else "install the fsspec package of this kind of storage"
-        msg = f"{shown_url(url)}: cannot be opened ({str(error)[:200]}); {hint}"
+        msg = f"{shown_url(url)}: cannot be opened ({shown_url(str(error))[:200]}); {hint}"
         raise ConfigError(msg) from error
     return file_system, path
 
@@ -83,7 +83,7 @@ def listed(url: str) -> list[RemoteFile]:
     except FileNotFoundError:
         found = {}
     except Exception as error:  # storage packages raise exceptions of their own
-        cause = f"{type(error).__name__}: {str(error)[:200]}"
+        cause = f"{type(error).__name__}: {shown_url(str(error))[:200]}"
         msg = f"{shown}: cannot be listed ({cause}); check the URL and your credentials"
         raise ConfigError(msg) from error
     if len(found) > MAX_FILES:

@@ -221,6 +221,13 @@ def test_passwords_stay_out_of_messages(tmp_path):
     assert "secret" not in str(caught.value)
 
 
+def test_passwords_stay_out_of_records(tmp_path):
+    """Of manifests and of MLflow; also one with an @."""
+    made = RemoteFolder("s3://key:se@cret@bucket/clips", tmp_path, 10)
+    made._register()
+    assert named_root(made.root) == "s3://bucket/clips"
+
+
 def test_file_urls_work(tmp_path):
     (tmp_path / "clips").mkdir()
     (tmp_path / "clips" / "a").write_bytes(b"local")
