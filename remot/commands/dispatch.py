@@ -105,6 +105,11 @@ COMMANDS: Mapping[str, Own | Mapping[str, Own]] = {
             "out",
             "Record clips of a walk through rooms: camera, agent, layout, and things with boxes, depths and masks.",
         ),
+        "photos": Own(
+            "remot.commands.data.record:photos_command",
+            "out",
+            "Record clips of a camera in rooms papered with your photographs; only the camera is annotated.",
+        ),
     },
     "model": {
         "blank": Own(
@@ -147,7 +152,7 @@ look at results and data:
 
 make clips and models:
   remot data render --out DIR                 render synthetic annotated clips
-  remot record vizdoom --out DIR              record annotated clips of a game (also: aloha, miniworld)
+  remot record vizdoom --out DIR              record annotated clips of a game (also: aloha, miniworld, photos)
   remot model blank --out DIR                 write remot-tiny's architecture and tokenizer with random weights
 
 remot COMMAND --help says more.

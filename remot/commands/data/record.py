@@ -1,4 +1,4 @@
-"""``remot record vizdoom``, ``remot record aloha`` and ``remot record miniworld``."""
+"""``remot record``: clips of games and simulators, and of rooms papered with photographs."""
 
 from collections.abc import Callable
 from functools import partial
@@ -89,8 +89,31 @@ def miniworld_command(
     _record(record_room, out, num_clips, seed, (SOURCE, LICENCE), small=small)
 
 
-#: Names of the simulators on the command line.
-RECORD_COMMANDS = {"vizdoom": vizdoom_command, "aloha": aloha_command, "miniworld": miniworld_command}
+def photos_command(out: Path, photos: Path, num_clips: int = 8, seed: int = 0) -> None:
+    """Record clips of a camera in rooms papered with your photographs; only the camera is annotated.
+
+    Six photographs make a room, and clips of a room are one scene. Train and test on other photographs.
+
+    Args:
+        out: Folder to write to, created if missing.
+        photos: Folder of photographs, of which some hundred are better than ten.
+        num_clips: Number of clips, the rooms taking turns.
+        seed: Of all choices; the same seed gives the same clips.
+    """
+    from remot.synthetic.simulators.photo_rooms import LICENCE, SOURCE, photos_in, record_photo_room
+
+    _require_some(num_clips)
+    record = partial(record_photo_room, photos_in(photos))
+    _record(record, out, num_clips, seed, (SOURCE, LICENCE), small=False)
+
+
+#: Names on the command line.
+RECORD_COMMANDS = {
+    "vizdoom": vizdoom_command,
+    "aloha": aloha_command,
+    "miniworld": miniworld_command,
+    "photos": photos_command,
+}
 
 
 def _require_some(num_clips: int) -> None:
