@@ -9,6 +9,7 @@ import fnmatch
 import glob
 import hashlib
 import io
+import logging
 import os
 import re
 import select
@@ -16,11 +17,14 @@ import socket
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path, PurePath
 from typing import Any, BinaryIO, TextIO
 
 from remot.errors import AnnotationError, ConfigError, RemotError
+
+_logger = logging.getLogger(__name__)
 
 #: What macOS and Windows leave beside files; never data.
 CLUTTER_PREFIX = "._"
@@ -292,22 +296,25 @@ def require_records(records: Path) -> None:
 def find_files(root: Path, pattern: str) -> list[Path]:
     """What matches a glob pattern below ``root``, sorted, without the bookkeeping of macOS and Windows.
 
+    Folders that may not be read, and links to folders outside ``root``, are left out with a warning.
+
     Raises:
         AnnotationError: If there is no such folder.
     """
     require_folder(root)
     if "/" in pattern:
         return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
-    return list(_below(str(root), pattern))
+    return list(_below(str(root), pattern, os.path.realpath(root)))
 
 
-def _below(folder: str, pattern: str) -> Iterator[Path]:
+def _below(folder: str, pattern: str, root: str) -> Iterator[Path]:
     """As ``Path.rglob`` in sorted order, which takes five times as long where there are a million files."""
     is_wanted, is_name = re.compile(fnmatch.translate(pattern)).match, not set("*?[") & set(pattern)
     try:
         with os.scandir(folder) as found:
             entries = sorted(found, key=lambda entry: entry.name)
     except PermissionError:
+        _warn_once(f"{folder}: the folder may not be read, so nothing below it is used")
         return
     for entry in entries:
         if _is_clutter_name(entry.name):
@@ -315,7 +322,16 @@ def _below(folder: str, pattern: str) -> Iterator[Path]:
         if is_wanted(entry.name) and (not is_name or Path(entry.path).exists()):
             yield Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
-            yield from _below(entry.path, pattern)
+            yield from _below(entry.path, pattern, root)
+        elif entry.is_symlink() and entry.is_dir() and not Path(entry.path).resolve().is_relative_to(root):
+            _warn_once(
+                f"{entry.path}: a link to a folder outside {root} is not used; copy or mount it, or make it the root"
+            )
+
+
+@cache
+def _warn_once(message: str) -> None:
+    _logger.warning("%s", message)
 
 
 def count_clutter(root: Path) -> int:

@@ -155,6 +155,34 @@ def test_bookkeeping_is_left_out(tmp_path):
     assert count_clutter(tmp_path) == 4  # ._a.json, __MACOSX, b/._c.json, .DS_Store
 
 
+def test_links_to_folders_outside_are_reported(tmp_path, caplog):
+    """What a link within the root leads to is found there."""
+    root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
+    for folder in (root / "a", elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "c.json").touch()
+    for link, target in {"linked": elsewhere, "latest": root / "a", "up": root, "gone": tmp_path / "nowhere"}.items():
+        (root / link).symlink_to(target)
+    for _ in range(2):
+        assert find_files(root, "*.json") == [root / "a/c.json"]
+    assert [record.getMessage().split(": ")[0] for record in caplog.records] == [str(root / "linked")]
+
+
+def test_a_folder_that_cannot_be_read_is_reported(tmp_path, monkeypatch, caplog):
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "a.json").touch()
+    read = os.scandir
+
+    def scandir(folder):
+        if Path(folder).name == "closed":
+            raise PermissionError(13, "Permission denied", folder)
+        return read(folder)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert find_files(tmp_path, "*.json") == [tmp_path / "a.json"]
+    assert f"{tmp_path / 'closed'}" in caplog.text
+
+
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(AnnotationError, match=r"nowhere: .*no such folder"):
         find_files(tmp_path / "nowhere", "*.json")
