@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
-#: Where ``remot compare`` looks unless it is told another store.
+#: Where ``remot compare`` looks by default.
 DEFAULT_STORE = "sqlite:///mlflow.db"
 _USER = re.compile(r"://[^/\s]*@")
 #: MLflow's own settings, unless the environment has others. It would wait 120 s for an answer, and try eight times.
