@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -30,9 +31,10 @@ class Characters(Reward):
 
 
 class Requests(FrameRequests):
-    """Reads every response as a request for a frame, as random weights write none."""
+    """Reads every response as a request for a frame, as random weights write none, and leaves a file where it does."""
 
     def requests(self, response):
+        Path("asked").touch()
         seconds = (sum(map(ord, response)) % 20) / 10
         return [TimeRequest(seconds, seconds, is_single=True)]
 
@@ -42,8 +44,12 @@ TURNS = REWARD | {
     "root": "embedded/tasks",
     "model.grpo.turns.environment": "tests.faults.test_recipes.Requests",
     "model.grpo.turns.max_turns": 2,
+    "model.grpo.num_completions": 8,
+    "model.grpo.max_new_tokens": 32,  # a response that is cut off is the last one
     "model.strategy.sft_steps": 3,
 }
+#: Tasks of SIMS-V that have something to ask about the hand-made walk of four frames.
+ROOMS = ("ObjectSize", "RoomSize")
 TASKS = REWARD | {"root": "embedded/tasks", "data.num_train_prompts_per_epoch": 10}
 #: What is changed of each recipe, so that random weights have something to learn in a moment.
 RECIPES = {
@@ -59,7 +65,7 @@ RECIPES = {
     "turns/frame_thinker.yaml": TURNS,
     "tasks/views.yaml": TASKS,
     "tasks/referring.yaml": TASKS,
-    "data/sims_v.yaml": REWARD | {"root": "walks", "data.options.on_unserved_task": "skip"},
+    "data/sims_v.yaml": REWARD | {"root": "walks", "data.tasks": str([f"remot.data.tasks.{one}" for one in ROOMS])},
 }
 
 
@@ -108,6 +114,7 @@ def test_a_killed_run_of_a_recipe_ends_as_an_unbroken_one(workplace, recipe):
         (plain / name).symlink_to(workplace / name)
     code, text = finish(plain, **settings)
     assert code == 0, text
+    assert (plain / "asked").exists() == recipe.startswith("turns/")
     wanted = state(plain)
     assert any(one["exp_avg"].any() for one in wanted["optimizer_states"][0]["state"].values()), "it has learnt"
     killed = kill_and_go_on(workplace, random.Random(7), 2, **settings)
