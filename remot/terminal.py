@@ -146,3 +146,12 @@ def guard_output() -> None:
     logging.setLogRecordFactory(_PrintableRecord)
     warnings.formatwarning = format_warning
     sys.excepthook = lambda kind, error, place: write_err("".join(traceback.format_exception(kind, error, place)))
+
+
+def counted(count: object, noun: str) -> str:
+    """A number with its noun.
+
+    >>> counted(1, "scene"), counted(2, "scene")
+    ('1 scene', '2 scenes')
+    """
+    return f"{count} {noun}{'' if count == 1 else 's'}"

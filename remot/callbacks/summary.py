@@ -30,7 +30,7 @@ from remot.strategies.module import PostTrainingModule
 from remot.strategies.objective import prompt_source
 from remot.strict_json import json_text
 from remot.terminal import console
-from remot.tracking import guard_logger, log_run_facts, mlflow_loggers
+from remot.tracking import guard_logger, log_run_facts, mlflow_loggers, where_to_look
 
 #: Where checkpoints name their run; apart from what the module keeps, which is written after the callbacks' part.
 RUN_KEY = "remot_run"
@@ -148,9 +148,9 @@ class RunSummary(lightning.Callback):
             why = f"{names} takes numbers alone" if names else "there is no logger, so numbers are not kept"
             out.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
         for logger in mlflow_loggers(trainer.loggers):
-            uri = logger._tracking_uri
-            out.print(f"MLflow      run {logger.run_id}: mlflow ui --backend-store-uri {uri}", markup=False)
-            out.print(f"compare     remot compare --experiment {logger._experiment_name}", markup=False)
+            seen, command = where_to_look(logger._tracking_uri, str(logger.run_id), logger._experiment_name)
+            out.print(f"MLflow      {seen}", markup=False)
+            out.print(f"compare     {command}", markup=False)
 
 
 class WeightsReport(lightning.Callback):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from remot.errors import ConfigError
 from remot.files import cause_of, open_regular
-from remot.terminal import write_out
+from remot.terminal import counted, write_out
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import BenchmarkPrompt, Verdict
@@ -58,11 +58,11 @@ def view_command(
 
     notes = [_evaluated(name, run, answered) for name, run, answered in zip(names, read, verdicts, strict=True)]
     num_prompts = (
-        f"the first {num_shown} of {len(shown)} prompts" if num_shown < len(shown) else f"{len(shown)} prompts"
+        f"the first {num_shown} of {len(shown)} prompts" if num_shown < len(shown) else counted(len(shown), "prompt")
     )
     left_out = len(set().union(*verdicts)) - len(shown)
     other = f"; {left_out} that are not in both are left out" if left_out else ""
-    notes.append(f"{num_prompts} from {len({one.scene for one in shown})} scenes{other}")
+    notes.append(f"{num_prompts} from {counted(len({one.scene for one in shown}), 'scene')}{other}")
     pages = _cards([one.prompt_id for one in shown[:num_shown]], verdicts, names, read[0].benchmark)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from remot.bounded_yaml import parse_yaml
 from remot.errors import ConfigError
 from remot.files import cause_of, read_bounded
 from remot.structures import interval_note
+from remot.terminal import counted
 
 #: Where a run keeps the table that compares its base model with its trained policy.
 RESULTS_FILE = "held_out.json"
@@ -182,10 +183,12 @@ def _results_section(results: Mapping[str, Any]) -> list[str]:
     rows = [_row(metric, kind, cells) for kind, table in tables.items() for metric, cells in table.items()]
     if not rows:
         return ["## Results", "Not evaluated: `remot evaluate` makes the numbers."]
-    facts = (
-        f"{results.get('num_completions')} completions of at most {results.get('max_new_tokens')} new tokens for "
-        f"{results.get('num_prompts')} held-out prompts from {results.get('num_scenes')} scenes."
+    completions = counted(results.get("num_completions"), "completion")
+    prompts, scenes = (
+        counted(results.get("num_prompts"), "held-out prompt"),
+        counted(results.get("num_scenes"), "scene"),
     )
+    facts = f"{completions} of at most {results.get('max_new_tokens')} new tokens for {prompts} from {scenes}."
     notes = [str(note) for note in results.get("notes") or ()]
     header = "| metric | base | trained | change |\n|---|---|---|---|"
     return [
@@ -202,7 +205,7 @@ def _benchmarks_section(benchmarks: Sequence[Mapping[str, Any]]) -> list[str]:
         metrics = {str(name): cells for name, cells in scores["metrics"].items() if isinstance(cells, dict)}
         version = f", version `{_one_line(scores['version'])[:16]}`" if scores.get("version") else ""
         settings = scores["settings"] if isinstance(scores.get("settings"), dict) else {}
-        asked = f"{scores.get('num_answered')} prompts from {scores.get('num_scenes')} scenes"
+        asked = f"{counted(scores.get('num_answered'), 'prompt')} from {counted(scores.get('num_scenes'), 'scene')}"
         of_all = f", the first of {scores.get('num_rows')}" if scores.get("limit") is not None else ""
         left_out = f", {scores['num_skipped']} left out for missing files" if scores.get("num_skipped") else ""
         source = scores["source"] if isinstance(scores.get("source"), dict) else {}

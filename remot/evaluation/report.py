@@ -12,7 +12,7 @@ from rich.text import Text
 from remot.evaluation.estimates import LESS_IS_BETTER, Estimate, format_estimate
 from remot.evaluation.scores import ScoreTable, change_between
 from remot.structures import MIN_SCENES_FOR_95, interval_note
-from remot.terminal import console
+from remot.terminal import console, counted
 
 #: Width of tables where nothing limits it, in characters.
 NUM_COLUMNS = 120
@@ -76,8 +76,8 @@ def _caption(
     """What the scores are of, then what keeps them from being read as they stand."""
     last = sampled[-1]
     budget = "" if max_new_tokens is None else f" of at most {max_new_tokens} new tokens"
-    scenes = f"{len(last.scenes)} scene{'' if len(last.scenes) == 1 else 's'}"
-    first = f"{last.num_completions} completions{budget} for {last.num_prompts} prompts from {scenes}"
+    asked = f"{counted(last.num_prompts, 'prompt')} from {counted(len(last.scenes), 'scene')}"
+    first = f"{counted(last.num_completions, 'completion')}{budget} for {asked}"
     has_intervals = len(last.scenes) >= 2
     lines = [f"{first}; {intervals}" if has_intervals else first]
     return "\n".join([*lines, *notes((*sampled, *greedy))])

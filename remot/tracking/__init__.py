@@ -7,7 +7,7 @@ lightning until one of the names of :data:`_WRITING` is asked for, which ``remot
 from typing import TYPE_CHECKING
 
 from remot.lazy import lazy_names
-from remot.tracking.client import absolute_uri, quiet_mlflow, require_writable
+from remot.tracking.client import absolute_uri, quiet_mlflow, require_writable, where_to_look
 from remot.tracking.command import compare_command
 from remot.tracking.compare import COMMAND_TAG, CompareTable, compare_runs
 from remot.tracking.courier import sync_command
@@ -74,5 +74,6 @@ __all__ = [
     "require_writable",
     "spool_logger",
     "sync_command",
+    "where_to_look",
     "write_run_file",
 ]

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, TypeVar
 
 from remot.deadline import in_time
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 _SQLITE = "sqlite:///"
+#: Where ``remot compare`` looks by default.
+DEFAULT_STORE = "sqlite:///mlflow.db"
+_USER = re.compile(r"://[^/\s]*@")
 #: MLflow's own settings, unless the environment has others. It would wait 120 s for an answer, and try eight times.
 _TIMEOUT, _RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _ENVIRONMENT = {
@@ -66,6 +70,18 @@ def absolute_uri(tracking_uri: str) -> str:
     _, question_mark, options = tracking_uri.partition("?")
     scheme = _SQLITE if tracking_uri.startswith(_SQLITE) else ""
     return f"{scheme}{path.absolute()}{question_mark}{options}"
+
+
+def where_to_look(tracking_uri: str, run_id: str, experiment: str) -> tuple[str, str]:
+    """Where a run can be seen, and the command that compares the experiment it belongs to; without passwords.
+
+    A server shows its own pages; ``mlflow ui`` opens files, folders and databases, and no server.
+    """
+    shown = _USER.sub("://", tracking_uri)
+    is_server = shown.startswith(("http://", "https://"))
+    seen = f" at {shown}" if is_server else f": mlflow ui --backend-store-uri {quote(shown)}"
+    store = "" if tracking_uri == DEFAULT_STORE else f" --tracking_uri {quote(shown)}"
+    return f"run {run_id}{seen}", f"remot compare --experiment {quote(experiment)}{store}"
 
 
 def open_client(tracking_uri: str) -> "MlflowClient":

@@ -11,6 +11,7 @@ from typing import Literal, assert_never
 from remot.errors import ConfigError
 from remot.files import cause_of, write_whole
 from remot.terminal import console, write_err, write_out
+from remot.tracking.client import DEFAULT_STORE
 from remot.tracking.compare import RUN_BY_RUN, CompareTable, read_runs, table_of
 from remot.tracking.csv_files import write_csv
 from remot.tracking.dual_tuning import dual_rows
@@ -29,7 +30,7 @@ Format = Literal["table", "json", "markdown"]
 
 def compare_command(  # noqa: PLR0913 (one argument per option)
     experiment: str | None = None,
-    tracking_uri: str = "sqlite:///mlflow.db",
+    tracking_uri: str = DEFAULT_STORE,
     format: Format = "table",  # noqa: A002 (the name of the option)
     png: str | None = "compare.png",
     csv: Path | None = None,

@@ -59,7 +59,7 @@ def test_two_runs_stand_side_by_side(evaluated, tmp_path, capsys):
     said = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"base: .*; 2 prompts of .*q\.jsonl, 2 cut off", said[0])
     assert said[1].startswith("trained: after training; 2 prompts of ")
-    assert said[2:] == ["2 prompts from 1 scenes", str(out)]
+    assert said[2:] == ["2 prompts from 1 scene", str(out)]
     page = out.read_text()
     assert titles(page) == ["q1", "q2"]
     assert page.count("<h3>base</h3>") == page.count("<h3>trained</h3>") == 2
@@ -82,7 +82,7 @@ def test_prompts_that_one_of_two_runs_lacks_are_counted(evaluated, tmp_path, cap
     (part / "scores.json").write_text((evaluated / "base/scores.json").read_text())
     (part / "answers.jsonl").write_text((evaluated / "base/answers.jsonl").read_text().splitlines()[0] + "\n")
     main(["view", str(evaluated / "base"), str(part), "--out", str(tmp_path / "p.html")])
-    assert "1 prompts from 1 scenes; 1 that are not in both are left out" in capsys.readouterr().out
+    assert "1 prompt from 1 scene; 1 that are not in both are left out" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

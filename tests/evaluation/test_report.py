@@ -53,7 +53,7 @@ def test_table_shows_means_intervals_and_change():
     assert re.search(r"0\.250 \[0\.00, 0\.38\].*0\.750 \[0\.50, 0\.88\].*\+0\.500 \[\+0\.50, \+0\.50\]", row)
     assert "partial (greedy)" in text
     assert "camera_yaw" in text
-    assert "3 completions for 1 prompts from 2 scenes" in text
+    assert "3 completions for 1 prompt from 2 scenes" in text
     assert "intervals over 2 scenes hold less than 95 %" in text
     assert "\x1b" not in text
 

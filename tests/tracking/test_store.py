@@ -9,7 +9,7 @@ import pytest
 
 from remot import locks
 from remot.errors import ConfigError
-from remot.tracking import store
+from remot.tracking import store, where_to_look
 from remot.tracking.store import local_path, one_process_at_a_time, prepare_store
 
 START = """
@@ -91,3 +91,19 @@ def test_wait_is_logged_and_ends(tmp_path, monkeypatch, capsys):
 def test_local_stores(uri, path):
     found = local_path(uri)
     assert (None if found is None else found.as_posix()) == path
+
+
+@pytest.mark.parametrize(
+    ("uri", "experiment", "seen", "command"),
+    [
+        ("sqlite:///mlflow.db", "a", "mlflow ui --backend-store-uri sqlite:///mlflow.db", "--experiment a"),
+        ("http://host:5000", "a b", "at http://host:5000", "--experiment 'a b' --tracking_uri http://host:5000"),
+        ("my runs", "a", "mlflow ui --backend-store-uri 'my runs'", "--experiment a --tracking_uri 'my runs'"),
+        ("https://me:secret@host", "a", "at https://host", "--experiment a --tracking_uri https://host"),
+    ],
+)
+def test_where_a_run_can_be_seen(uri, experiment, seen, command):
+    """``mlflow ui`` opens no server, and ``remot compare`` looks into a store of another name only if it is named."""
+    found = where_to_look(uri, "r1", experiment)
+    assert found[0] in (f"run r1: {seen}", f"run r1 {seen}")
+    assert found[1] == f"remot compare {command}"

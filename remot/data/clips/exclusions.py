@@ -1,5 +1,6 @@
 """Clips that must not be used, such as those an external benchmark asks about."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -13,6 +14,8 @@ from remot.files import lines_of
 
 #: Shorter names of files say nothing about a scene, and neither do numbers, such as a frame's.
 MIN_CHARS = 4
+#: A scan of ScanNet and the room it shows: scene0024_02 is the third of room scene0024.
+_SCAN = re.compile(r"(?<![a-z0-9])(scene\d{4})_\d{2}(?!\d)", re.ASCII)
 
 
 class NamedClip(InScene, Protocol):
@@ -81,13 +84,22 @@ class Exclusions:
 def names_of_sources(sources: Iterable[str]) -> set[str]:
     """Names by which a scene or video is known elsewhere: its path without the ending, and its last part.
 
+    Of what belongs to a scan of ScanNet also those of the scan and of its room, which other scans show, too.
+
     >>> sorted(names_of_sources(["scannet/scene0011_00.mp4", "7"]))
-    ['scannet/scene0011_00', 'scene0011_00']
+    ['scannet/scene0011_00', 'scene0011', 'scene0011_00']
     """
     names = set()
     for source in sources:
+        names |= {name for scan in _SCAN.finditer(source.lower()) for name in (scan[0], scan[1])}
         path = PurePosixPath(source.lower().replace("\\", "/"))
         stem = path.name.removesuffix(path.suffix)
         names |= {str(path.with_name(stem))} if path.name else set()
         names |= {stem} if len(stem) >= MIN_CHARS and not stem.isdigit() else set()
     return names
+
+
+def without_rooms(names: Iterable[str]) -> set[str]:
+    """Of :func:`names_of_sources` those that stand for one thing each: no room of a scan that is named itself."""
+    named = set(names)
+    return named - {scan[1] for name in named if (scan := _SCAN.fullmatch(name))}

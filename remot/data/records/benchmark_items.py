@@ -4,7 +4,6 @@ A benchmark's rows are not part of this library, so its file or folder is given 
 """
 
 import difflib
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,8 +35,6 @@ OTHER_BENCHMARKS = ("remot-bench", "jsonl", "got-10k")
 #: Files with rows.
 ROW_SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet", ".txt")
 MAX_LINE_CHARS = 4096
-#: A scan of ScanNet, which images lie below.
-_SCANNET_SCAN = re.compile(r"scene\d{4}_\d{2}")
 
 
 def named_benchmark(value: Path) -> tuple[str, Path] | None:
@@ -108,4 +105,3 @@ def _names(row: Mapping[str, Any], keys: Iterable[str]) -> Iterator[str]:
         name = one.get("path") if isinstance(one, Mapping) else one
         if isinstance(name, str | int) and not isinstance(name, bool):
             yield str(name)
-            yield from _SCANNET_SCAN.findall(str(name))

@@ -19,7 +19,7 @@ from remot.data.media.images import is_turned, read_image
 from remot.data.media.spans import read_span
 from remot.data.records.reading import RecordedPrompt, RecordSettings, read_recorded
 from remot.data.records.schema import score_record, solution_of
-from remot.errors import ConfigError, DecodeError
+from remot.errors import ConfigError, DecodeError, EmptySplitError
 from remot.files import cause_of, open_regular
 from remot.locks import is_unwritten, staged
 from remot.strict_json import json_text
@@ -95,6 +95,7 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
         ConfigError: If the folder holds something or cannot be written to.
         AnnotationError: If a line is malformed.
         DecodeError: If an image or video is missing or cannot be read.
+        EmptySplitError: If a wanted split would have no prompt.
     """
     if not is_unwritten(out):
         msg = f"--out {out} is not empty; give a new folder"
@@ -103,6 +104,9 @@ def write_parquet(records: Path, out: Path, settings: ParquetSettings) -> dict[s
     splits = read_recorded(
         records, RecordSettings(settings.images_root, settings.num_frames or 1, fractions, settings.seed)
     )
+    for name in (one for one, fraction in fractions.items() if fraction and one not in splits):
+        msg = f"{records} holds no prompt of the {name} split; add scenes, or leave --{name}_fraction out"
+        raise EmptySplitError(msg)
     try:
         with staged(out, is_new=True) as stage:
             for split, prompts in splits.items():

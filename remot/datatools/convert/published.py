@@ -43,6 +43,8 @@ LLAVA_INSTRUCTIONS = frozenset(
 _SCANNET_SCAN = re.compile(r"(scene\d{4})_\d{2}")
 _OPTION = re.compile(r"\(?([A-Z])[).:]\s*(\S.*)", re.DOTALL)
 _LETTER = re.compile(r"\(?([A-Z])(?:[).:](?:\s.*)?)?", re.DOTALL)
+#: With commas between thousands or without any.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]*)(?:\.[0-9]*)?(?:[eE][+-]?[0-9]+)?", re.ASCII)
 _PLACEHOLDERS = re.compile(r"<(?:image|video)>")
 
 
@@ -165,7 +167,7 @@ def _letter_of(answer: str, options: Sequence[str]) -> str:
 
 def _number(answer: str) -> float:
     try:
-        number = float(answer.replace(",", ""))
+        number = float(answer.replace(",", "") if _NUMBER.fullmatch(answer) else "")
     except ValueError as error:
         _refuse("number", f"{answer!r:.60} is no number", error)
     if number - number != 0:

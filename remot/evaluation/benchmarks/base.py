@@ -226,15 +226,18 @@ class Combined:
     Args:
         parts: The statistics.
         function: From their values [K, R] to [R].
+        same_units: The parts are about the same units, such as several scores of one row, which count once.
     """
 
     parts: Sequence[Statistic]
     function: Callable[[FloatArray], FloatArray]
+    same_units: bool = False
 
     @property
     def count(self) -> int:
         """Units of all parts together."""
-        return sum(part.count for part in self.parts)
+        counts = [part.count for part in self.parts]
+        return max(counts, default=0) if self.same_units else sum(counts)
 
     @property
     def scenes(self) -> frozenset[str]:
@@ -248,7 +251,7 @@ class Combined:
         return self.function(np.stack([part.over(place, times) for part in self.parts]))
 
 
-def plain_mean(parts: Sequence[Statistic]) -> Combined:
+def plain_mean(parts: Sequence[Statistic], *, same_units: bool = False) -> Combined:
     """The unweighted mean of those parts that have a value, such as the tasks of which there are rows."""
 
     def function(values: FloatArray) -> FloatArray:
@@ -257,7 +260,7 @@ def plain_mean(parts: Sequence[Statistic]) -> Combined:
             means: FloatArray = np.where(present, values, 0.0).sum(0) / present.sum(0)
         return means
 
-    return Combined(parts, function)
+    return Combined(parts, function, same_units)
 
 
 @dataclass(frozen=True, eq=False)

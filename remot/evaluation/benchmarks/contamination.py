@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from remot.data.clips.exclusions import names_of_sources
+from remot.data.clips.exclusions import names_of_sources, without_rooms
 from remot.data.records.folder import MANIFEST, RECORDS, read_manifest
 from remot.data.records.jsonl import read_lines
 from remot.data.records.parsing import from_record
@@ -59,4 +59,4 @@ def contamination(prompts: Sequence[BenchmarkPrompt], train_data: Path) -> Conta
         if built.split == "train":
             trained |= names_of_sources((built.clip_id, built.question.scene_id))
     shared = [names_of_sources(prompt.sources) & trained for prompt in prompts]
-    return Contamination(str(train_data), tuple(sorted(set().union(*shared))), sum(map(bool, shared)))
+    return Contamination(str(train_data), tuple(sorted(without_rooms(set().union(*shared)))), sum(map(bool, shared)))

@@ -15,7 +15,7 @@ from remot.evaluation.benchmarks.replies import content_digest
 from remot.evaluation.estimates import format_estimate
 from remot.strict_json import json_text
 from remot.structures import interval_note
-from remot.terminal import printable
+from remot.terminal import counted, printable
 
 #: Titles of the baselines, in the order of their columns.
 BASELINES = {"chance": "chance", "law": "law-aware", "blind": "blind"}
@@ -74,7 +74,7 @@ class Report:
         facts = self.facts
         found = [f"weights: {facts.weights}", f"data: {facts.data}"]
         settings = ", ".join(f"{name} {value}" for name, value in facts.settings.items())
-        found.append(f"{self.num_answered} prompts from {self.num_scenes} scenes; {settings}")
+        found.append(f"{counted(self.num_answered, 'prompt')} from {counted(self.num_scenes, 'scene')}; {settings}")
         if facts.limit is not None:
             found.append(f"only the first {min(facts.limit, facts.num_rows)} of {facts.num_rows} prompts (--limit)")
         if facts.num_skipped:

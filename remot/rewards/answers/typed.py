@@ -24,7 +24,10 @@ from remot.structures import Reference
 
 _ARTICLES = frozenset({"a", "an", "the"})
 _LETTER = re.compile(r"\(?([A-H])(?:([).:,\s]).*)?", re.DOTALL)
-_NUMBER = re.compile(r"[+-]?(?:[0-9]{1,15}(?:\.[0-9]{0,15})?|\.[0-9]{1,15})(?:[eE][+-]?[0-9]{1,2}(?![0-9]))?", re.ASCII)
+#: Commas only between thousands: "2,5" is 2.5 somewhere and two numbers elsewhere, but 25 nowhere.
+_WHOLE = r"(?:[1-9][0-9]{0,2}(?:,[0-9]{3}){1,4}(?![0-9])|[0-9]{1,15})"
+_EXPONENT = r"(?:[eE][+-]?[0-9]{1,2}(?![0-9]))?"
+_NUMBER = re.compile(rf"[+-]?(?:{_WHOLE}(?:\.[0-9]{{0,15}})?|\.[0-9]{{1,15}}){_EXPONENT}", re.ASCII)
 #: Full-width forms, minus signs and quotation marks, as ASCII has them. The compatibility forms of Unicode would go too
 #: far: 10² is not 102.
 _AS_ASCII = {0xFEE0 + code: code for code in range(0x21, 0x7F)} | dict.fromkeys(
@@ -65,9 +68,8 @@ def read_answer(text: str, answer_type: str, options: Sequence[str] = ()) -> Any
             return string.ascii_uppercase[named[0]]
         return None if letter is None else letter[1]
     if answer_type == "number":
-        plain = text.translate(_AS_ASCII).replace(",", "") if len(text) < MAX_CHARS else ""
-        found = _NUMBER.search(plain)
-        return None if found is None else float(found[0])
+        found = _NUMBER.search(text.translate(_AS_ASCII)) if len(text) < MAX_CHARS else None
+        return None if found is None else float(found[0].replace(",", ""))
     if answer_type == "intervals":
         return spans_of_answer(text)
     if answer_type == "boxes":

@@ -41,12 +41,12 @@ def test_every_benchmark_is_known():
 @pytest.mark.parametrize(
     ("benchmark", "row", "expected"),
     [
-        ("vsi-bench", VSI, {"scene0011_00"}),
+        ("vsi-bench", VSI, {"scene0011_00", "scene0011"}),
         ("sti-bench", STI, {"scene0025", "indoor/scene0025"}),
         ("nextgqa", {"video_id": 4010069381, "qid": 3}, {"4010069381"}),
         ("v-star", {"vid": "clips/Abc_12.mp4"}, {"abc_12", "clips/abc_12"}),
         ("charades-sta", {"video": "AO8RW.mp4", "caption": "x"}, {"ao8rw"}),
-        ("remot-16k-test", {"images": ["a/scene0001_00/40.png"]}, {"a/scene0001_00/40", "scene0001_00"}),
+        ("remot-16k-test", {"images": ["a/scene0001_00/40.png"]}, {"a/scene0001_00/40", "scene0001_00", "scene0001"}),
         ("spar-bench", {"image": [{"path": "room/frame-7.jpg"}]}, {"frame-7", "room/frame-7"}),
         ("vlm2-bench", {"images": ["gc/pair_a.png"]}, {"pair_a", "gc/pair_a"}),
     ],

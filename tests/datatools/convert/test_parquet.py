@@ -13,7 +13,7 @@ from remot.data.datasets.recorded import RecordDataset
 from remot.data.media import write_video
 from remot.data.records.reading import RecordSettings, read_recorded
 from remot.datatools.convert import parquet
-from remot.errors import ConfigError
+from remot.errors import ConfigError, EmptySplitError
 from remot.evaluation.benchmarks.base import BenchmarkOptions
 from remot.evaluation.benchmarks.media import shown_batch
 from remot.evaluation.benchmarks.own_questions import OwnQuestions
@@ -120,6 +120,14 @@ def test_splits_of_questions(questions, tmp_path):
         "test-00000-of-00001.parquet": 1,
         "train-00000-of-00001.parquet": 2,
     }
+
+
+def test_a_wanted_split_that_would_be_empty(questions, tmp_path):
+    """Two scenes: 0.1 of them is none, and only three or more give every split one."""
+    questions.write_text(json.dumps(json.loads(questions.read_text())[:2]))
+    with pytest.raises(EmptySplitError, match="test"):
+        parquet.write_parquet(questions, tmp_path / "out", parquet.ParquetSettings(test_fraction=0.1))
+    assert not (tmp_path / "out").exists()
 
 
 def test_types_for_datasets(questions, tmp_path):

@@ -106,6 +106,9 @@ def test_an_id_that_stands_twice_is_left_to_the_row_number(tmp_path):
         ({"options": [f"{letter}. x" for letter in "ABCDEFGHI"]}, "options", "9 options"),
         ({"problem_type": "numerical", "solution": "<answer>3/4</answer>"}, "number", "3/4"),
         ({"problem_type": "numerical", "solution": "<answer>nan</answer>"}, "number", "nan"),
+        ({"problem_type": "numerical", "solution": "<answer>1,5</answer>"}, "number", "1,5"),  # 1.5, or two numbers
+        ({"problem_type": "numerical", "solution": "<answer>12,34,567</answer>"}, "number", "12,34,567"),
+        ({"problem_type": "numerical", "solution": "<answer>1_5</answer>"}, "number", "1_5"),
         ({"process": "Hmm. <think>x</think>"}, "tags", "Hmm"),
     ],
 )

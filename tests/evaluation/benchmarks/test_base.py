@@ -39,6 +39,12 @@ def test_the_plain_mean_weighs_parts_alike_and_skips_empty_ones():
     assert plain_mean(parts).count == 4
 
 
+def test_units_that_several_parts_are_about_count_once():
+    parts = [Mean([("a", 1.0), ("a", 0.0)]), Mean([("a", 1.0)])]
+    assert plain_mean(parts, same_units=True).count == 2
+    assert value(plain_mean(parts, same_units=True)).mean == 0.75
+
+
 def test_a_function_of_several():
     product = Combined([Mean([("a", 0.5)]), Mean([("a", 0.25)])], lambda values: values.prod(0))
     assert value(product).mean == 0.125

@@ -62,6 +62,12 @@ def test_what_a_reply_answers(reply, text):
         ("A. right", "letter", "A"),
         ("A turn", "letter", "A"),
         ("about 1,200 m", "number", 1200.0),
+        ("1,234,567.5", "number", 1234567.5),
+        ("2,5", "number", 2.0),  # no thousands: a list, of which the first number counts
+        ("3, 4", "number", 3.0),
+        ("1,2345", "number", 1.0),
+        ("0,123", "number", 0.0),
+        ("1234,567", "number", 1234.0),
         ("-.5", "number", -0.5),
         ("many", "number", None),
         ("\u2212３.5 m", "number", -3.5),

@@ -74,6 +74,8 @@ def test_columns_by_hand(folder):
     assert values["composite/partial"] == 0
     assert (values["counting"], values["counting/exact"]) == (1, 0)
     assert (values["rel_pos"], values["grounding"]) == (0, 1)
+    counts = counts_of(benchmark, verdicts_of(benchmark, prompts, REPLIES))
+    assert (counts["avg/overall"], counts["camera/overall"], counts["grounding"]) == (8, 1, 1)  # rows, not groups
 
 
 def test_a_camera_answer_that_ends_early_loses_its_groups():

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -300,6 +301,23 @@ def test_shared_scenes_are_found_by_name(folder):
 def test_numbers_alone_name_no_scene():
     assert names_of_sources(["0001/00012.png"]) == {"0001/00012"}
     assert names_of_sources(["a/7", "a/abc.mp4", "", "Kitchen"]) == {"a/7", "a/abc", "kitchen"}
+
+
+def test_scans_of_one_room_share_its_name():
+    """ScanNet's scene0024_02 is the third scan of room 24, whose name STI-Bench gives alone, and images lie below."""
+    room = names_of_sources(["scene0024.mp4"])
+    for other in ("scans/Scene0024_02.mp4", "scannet/scene0024_00/color/0.jpg"):
+        assert not room.isdisjoint(names_of_sources([other]))
+    for other in ("scene0024_021.mp4", "myscene0024_00.mp4", "scene0025_00.mp4"):
+        assert room.isdisjoint(names_of_sources([other]))
+
+
+def test_a_shared_scan_and_its_room_count_once(folder, monkeypatch):
+    trained = SimpleNamespace(split="train", clip_id="clip", question=SimpleNamespace(scene_id="scene0024_02"))
+    monkeypatch.setattr("remot.evaluation.benchmarks.contamination.from_record", lambda *_: trained)
+    prompts = [prompt_of("a", sources=("scene0024_02",)), prompt_of("b", sources=("scene0024_00",))]
+    assert contamination(prompts[:1], folder).names == ("scene0024_02",)
+    assert contamination(prompts[1:], folder).names == ("scene0024",)
 
 
 @pytest.mark.slow

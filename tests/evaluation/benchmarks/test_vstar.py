@@ -102,6 +102,7 @@ def test_a_row_without_an_answer_to_what_has_no_other_scores_as_published(tmp_pa
     assert (values["all_answers/m_tIoU"], counts["all_answers/m_tIoU"]) == (pytest.approx(0.7), 2)
     assert values["AM/chain1"] == pytest.approx((0.5 + 0.4 + 0.5) / 3)
     assert values["all_answers/AM/chain1"] == pytest.approx((0.5 + 0.7 + 0.5) / 3)
+    assert counts["AM/chain1"] == counts["mLGM"] == 2  # rows, which three questions of two chains are about
     assert (values["all_three/chain1"], counts["all_three/chain1"]) == (0.5, 2)
     assert counts["judged"] == 1
     assert counts["duration/medium/Acc"] == 0  # 60 s are medium, and nothing of it was answered

@@ -131,7 +131,11 @@ def _camera(group: Sequence[Verdict]) -> list[Metric]:
         return []
     parts = {name: mean_of(group, name) for name in CAMERA_GROUPS}
     return [
-        Metric("camera/overall", plain_mean(list(parts.values())), "mean of the four groups, all three letters right"),
+        Metric(
+            "camera/overall",
+            plain_mean(list(parts.values()), same_units=True),
+            "mean of the four groups, all three letters right",
+        ),
         Metric("camera/partial", mean_of(group, "partial")),
         *(Metric(f"camera/{name}", part) for name, part in parts.items()),
     ]
@@ -160,7 +164,7 @@ def _general(group: Sequence[Verdict]) -> list[Metric]:
         rows = [one for one in group if one.prompt.row["class"] == column]
         if rows:
             parts: list[Statistic] = [mean_of(rows, "exact"), mean_of(rows, "partial")]
-            larger = Combined(parts, lambda values: values.max(0))
+            larger = Combined(parts, lambda values: values.max(0), same_units=True)
             found.append(Metric(column, larger, "as published: the larger of exact and per letter"))
             found.append(Metric(f"{column}/exact", parts[0]))
     return found

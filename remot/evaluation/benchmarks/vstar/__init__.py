@@ -200,8 +200,8 @@ def _statistics(rows: Sequence[_Row], *, published: bool) -> dict[str, Statistic
         time = _mean(rows, f"temporal{suffix}", "tiou", published=published)
         place = _mean(rows, f"spatial{suffix}", "viou", published=published)
         found |= {f"m_tIoU{suffix}": time, f"m_vIoU{suffix}": place}
-        found[f"AM/{chain}"] = Combined([accuracy, time, place], lambda values: values.mean(0))
-        found[f"LGM/{chain}"] = Combined([accuracy, time, place], _log_mean)
+        found[f"AM/{chain}"] = Combined([accuracy, time, place], lambda values: values.mean(0), same_units=True)
+        found[f"LGM/{chain}"] = Combined([accuracy, time, place], _log_mean, same_units=True)
         for one in TIME_THRESHOLDS:
             found[f"R1@{one}{suffix}"] = _mean(rows, f"temporal{suffix}", f"R1@{one}", published=published)
         for one in BOX_THRESHOLDS:
@@ -209,7 +209,7 @@ def _statistics(rows: Sequence[_Row], *, published: bool) -> dict[str, Statistic
         found[f"all_three/{chain}"] = Mean([(s, _joint(r, suffix, published=published)) for s, r in rows])
     for name in ("AM", "LGM"):
         chains = [found[f"{name}/chain1"], found[f"{name}/chain2"]]
-        found[f"m{name}"] = Combined(chains, lambda values: values.mean(0))
+        found[f"m{name}"] = Combined(chains, lambda values: values.mean(0), same_units=True)
     return found
 
 
