@@ -35,10 +35,11 @@ SMALL = {
 MAX_SECONDS = 600.0
 
 
-def words(command, *flags, **settings):
-    """The command line of a small run; a setting of None is left out."""
+def words(command, *flags, recipe=None, **settings):
+    """The command line of a small run, with a recipe on top of the quickstart; a setting of None is left out."""
     named = SMALL | {"model.policy.source.pretrained": model_folder()} | settings
-    pairs = [(f"--{key}", str(value)) for key, value in named.items() if value is not None]
+    pairs = [("--config", str(PROJECT / "configs" / recipe))] if recipe else []
+    pairs += [(f"--{key}", str(value)) for key, value in named.items() if value is not None]
     return [command, "--config", QUICKSTART, *(word for pair in pairs for word in pair), *flags]
 
 
@@ -124,3 +125,19 @@ def finish(folder, *flags, environment=None, **settings):
     """A run to its end: exit code and output."""
     run = Run(folder, words("fit", *flags, **settings), environment)
     return run.end(), run.text()
+
+
+def kill_and_go_on(folder, generator, num_kills, **settings):
+    """Kill a run at any moment and go on from ``last``, so many times, then let it end: how often it was killed."""
+    killed = 0
+    for _ in range(num_kills):
+        flags = ("--ckpt_path", "last") if list(folder.glob("runs/*/*/*.ckpt")) else ()
+        run = Run(folder, words("fit", *flags, **settings))
+        run.wait_for("s/step")
+        time.sleep(generator.uniform(0, 0.3))
+        run.send(signal.SIGKILL)
+        killed += run.end() == -signal.SIGKILL
+    flags = ("--ckpt_path", "last") if list(folder.glob("runs/*/*/*.ckpt")) else ()
+    code, text = finish(folder, *flags, **settings)
+    assert code == 0, text
+    return killed

@@ -16,7 +16,7 @@ import torch
 
 from remot.strategies.checkpoint_io import read_checkpoint
 from tests.data.handmade import mixed_clips, write_folder
-from tests.faults.runs import Run, finish, words
+from tests.faults.runs import Run, finish, kill_and_go_on, words
 from tests.faults.table import row
 
 pytestmark = pytest.mark.slow
@@ -49,23 +49,6 @@ def last_step(folder):
     return read_checkpoint(file)["global_step"]
 
 
-def kill_and_go_on(folder, wanted, generator, num_kills, **settings):
-    """Kill a run at any moment and go on from ``last``, so many times; the weights are those without kills."""
-    killed = 0
-    for _ in range(num_kills):
-        flags = ("--ckpt_path", "last") if list(folder.glob("runs/*/*/*.ckpt")) else ()
-        run = Run(folder, words("fit", *flags, **settings))
-        run.wait_for("s/step")
-        time.sleep(generator.uniform(0, 0.3))
-        run.send(signal.SIGKILL)
-        killed += run.end() == -signal.SIGKILL
-    flags = ("--ckpt_path", "last") if list(folder.glob("runs/*/*/*.ckpt")) else ()
-    code, text = finish(folder, *flags, **settings)
-    assert code == 0, text
-    assert_same(adapter(folder), wanted)
-    return killed
-
-
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -78,7 +61,8 @@ def test_kills_cost_nothing_that_was_saved(workplace, strategy, workers):
     (plain / "clips").symlink_to(workplace / "clips")
     code, text = finish(plain, **settings)
     assert code == 0, text
-    injected = kill_and_go_on(workplace, adapter(plain), random.Random(7), 7, **settings)
+    injected = kill_and_go_on(workplace, random.Random(7), 7, **settings)
+    assert_same(adapter(workplace), adapter(plain))
     row(f"SIGKILL, {strategy}, {workers} workers", injected, injected)
     assert injected >= 4
 

@@ -1,0 +1,123 @@
+"""Every recipe beside the four strategies is killed in the middle, and ends as an unbroken run does, bit for bit."""
+
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from remot.environments import FrameRequests
+from remot.rewards import Reward
+from remot.rewards.parsing.requests import TimeRequest
+from remot.strategies.checkpoint_io import read_checkpoint
+from remot.structures import RewardOutput
+from tests.data.annotations.objects.test_sims_v import write as write_walk
+from tests.data.handmade import mixed_clips, write_folder
+from tests.faults.runs import finish, kill_and_go_on
+from tests.faults.table import row
+
+pytestmark = pytest.mark.slow
+
+
+class Characters(Reward):
+    """A number that differs within a group of random texts."""
+
+    name = "characters"
+
+    def __call__(self, completions, questions):  # noqa: ARG002
+        total = torch.tensor([float(sum(map(ord, text)) % 7) for text in completions])
+        return RewardOutput(total, {"characters": total}, total > 3)
+
+
+class Requests(FrameRequests):
+    """Reads every response as a request for a frame, as random weights write none, and leaves a file where it does."""
+
+    def requests(self, response):
+        Path("asked").touch()
+        seconds = (sum(map(ord, response)) % 20) / 10
+        return [TimeRequest(seconds, seconds, is_single=True)]
+
+
+REWARD = {"model.grpo.reward": "tests.faults.test_recipes.Characters"}
+TURNS = REWARD | {
+    "root": "embedded/tasks",
+    "model.grpo.turns.environment": "tests.faults.test_recipes.Requests",
+    "model.grpo.turns.max_turns": 2,
+    "model.grpo.num_completions": 8,
+    "model.grpo.max_new_tokens": 32,  # a response that is cut off is the last one
+    "model.strategy.sft_steps": 3,
+}
+#: Tasks of SIMS-V that have something to ask about the hand-made walk of four frames.
+ROOMS = ("ObjectSize", "RoomSize")
+TASKS = REWARD | {"root": "embedded/tasks", "data.num_train_prompts_per_epoch": 10}
+#: What is changed of each recipe, so that random weights have something to learn in a moment.
+RECIPES = {
+    "preferences/own_completions.yaml": REWARD,
+    "preferences/tpo.yaml": REWARD,
+    "preferences/wrong_letters.yaml": {"model.strategy.sft_steps": 3},
+    "losses/visd.yaml": REWARD,
+    "losses/distillation.yaml": REWARD,
+    "losses/ema_grpo.yaml": REWARD,
+    "losses/dft.yaml": {"model.strategy": "SFT"},
+    "quickstart_revisits.yaml": REWARD | {"data.options.revisits.after": 2, "data.options.revisits.share": 0.5},
+    "turns/frame_requests.yaml": TURNS | {"model.scheduler.init_args.milestones": "[3]"},
+    "turns/frame_thinker.yaml": TURNS,
+    "tasks/views.yaml": TASKS,
+    "tasks/referring.yaml": TASKS,
+    "data/sims_v.yaml": REWARD | {"root": "walks", "data.tasks": str([f"remot.data.tasks.{one}" for one in ROOMS])},
+}
+
+
+@pytest.fixture
+def workplace(tmp_path):
+    write_folder(tmp_path / "clips", mixed_clips(4))
+    walk = write_walk(tmp_path / "walks")
+    for number in range(1, 8):
+        shutil.copytree(walk, walk.with_name(f"{number:06d}"))
+    return tmp_path
+
+
+#: Parts of a checkpoint that tell how a run came about: Lightning's counters count epochs that were begun again.
+STORY = {"callbacks", "loops", "remot_config", "remot_run"}
+
+
+def state(folder):
+    """Weights, averages, optimizer, schedules, moments and the place in the data."""
+    (file,) = folder.glob("runs/*/*/last.ckpt")
+    return {key: value for key, value in read_checkpoint(file).items() if key not in STORY}
+
+
+def leaves(value, path=""):
+    """Numbers and tensors of a state by their place."""
+    if isinstance(value, dict | list | tuple):
+        pairs = value.items() if isinstance(value, dict) else enumerate(value)
+        return {place: leaf for key, one in pairs for place, leaf in leaves(one, f"{path}/{key}").items()}
+    return {path: value}
+
+
+def assert_same_state(found, wanted):
+    found, wanted = leaves(found), leaves(wanted)
+    assert found.keys() == wanted.keys()
+    for place, one in wanted.items():
+        same = torch.equal(one, found[place]) if isinstance(one, torch.Tensor) else one == found[place]
+        assert same, place
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("recipe", RECIPES)
+def test_a_killed_run_of_a_recipe_ends_as_an_unbroken_one(workplace, recipe):
+    settings = {"recipe": recipe, "trainer.max_steps": 6, "progress.every_seconds": 0} | RECIPES[recipe]
+    plain = workplace / "plain"
+    plain.mkdir()
+    for name in ("clips", "walks"):
+        (plain / name).symlink_to(workplace / name)
+    code, text = finish(plain, **settings)
+    assert code == 0, text
+    assert (plain / "asked").exists() == recipe.startswith("turns/")
+    wanted = state(plain)
+    assert any(one["exp_avg"].any() for one in wanted["optimizer_states"][0]["state"].values()), "it has learnt"
+    killed = kill_and_go_on(workplace, random.Random(7), 2, **settings)
+    assert_same_state(state(workplace), wanted)
+    row(f"SIGKILL, {recipe}", killed, killed)
+    assert killed >= 1
