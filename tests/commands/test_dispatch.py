@@ -92,7 +92,10 @@ def test_a_group_lists_its_commands(group, asked, capsys):
             ["data", "zzz"],
             f"remot data has no command 'zzz', choose from {', '.join(COMMANDS['data'])}",
         ),
-        (["record", "minecraft"], "remot record has no command 'minecraft', choose from vizdoom, aloha, miniworld, photos"),
+        (
+            ["record", "minecraft"],
+            "remot record has no command 'minecraft', choose from vizdoom, aloha, miniworld, photos",
+        ),
         (["record", "vizdom"], "remot record has no command 'vizdom', did you mean 'vizdoom'?"),
         (["model", "black"], "remot model has no command 'black', did you mean 'blank'?"),
         (["data", "x" * 500], "remot data has no command"),
