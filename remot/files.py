@@ -302,9 +302,8 @@ def find_files(root: Path, pattern: str) -> list[Path]:
         AnnotationError: If there is no such folder.
     """
     require_folder(root)
-    if "/" in pattern:
-        return sorted(path for path in root.rglob(pattern) if not is_clutter(path.relative_to(root)))
-    return list(_below(str(root), pattern, os.path.realpath(root)))
+    found = _below(str(root), PurePath(pattern).name, os.path.realpath(root))
+    return [path for path in found if "/" not in pattern or path.relative_to(root).match(pattern)]
 
 
 def _below(folder: str, pattern: str, root: str) -> Iterator[Path]:

@@ -155,7 +155,8 @@ def test_bookkeeping_is_left_out(tmp_path):
     assert count_clutter(tmp_path) == 4  # ._a.json, __MACOSX, b/._c.json, .DS_Store
 
 
-def test_links_to_folders_outside_are_reported(tmp_path, caplog):
+@pytest.mark.parametrize("pattern", ["*.json", "a/*.json", "a/c.json"])
+def test_links_to_folders_outside_are_reported(tmp_path, caplog, pattern):
     """What a link within the root leads to is found there."""
     root, elsewhere = tmp_path / "root", tmp_path / "elsewhere"
     for folder in (root / "a", elsewhere):
@@ -164,7 +165,7 @@ def test_links_to_folders_outside_are_reported(tmp_path, caplog):
     for link, target in {"linked": elsewhere, "latest": root / "a", "up": root, "gone": tmp_path / "nowhere"}.items():
         (root / link).symlink_to(target)
     for _ in range(2):
-        assert find_files(root, "*.json") == [root / "a/c.json"]
+        assert find_files(root, pattern) == [root / "a/c.json"]
     assert [record.getMessage().split(": ")[0] for record in caplog.records] == [str(root / "linked")]
 
 
