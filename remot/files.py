@@ -322,7 +322,7 @@ def _below(folder: str, pattern: str, root: str) -> Iterator[Path]:
             yield Path(entry.path)
         if entry.is_dir(follow_symlinks=False):
             yield from _below(entry.path, pattern, root)
-        elif entry.is_symlink() and entry.is_dir() and not Path(entry.path).resolve().is_relative_to(root):
+        elif entry.is_symlink() and Path(entry.path).is_dir() and not Path(entry.path).resolve().is_relative_to(root):
             _warn_once(
                 f"{entry.path}: a link to a folder outside {root} is not used; copy or mount it, or make it the root"
             )

@@ -162,7 +162,8 @@ def test_links_to_folders_outside_are_reported(tmp_path, caplog, pattern):
     for folder in (root / "a", elsewhere):
         folder.mkdir(parents=True)
         (folder / "c.json").touch()
-    for link, target in {"linked": elsewhere, "latest": root / "a", "up": root, "gone": tmp_path / "nowhere"}.items():
+    links = {"linked": elsewhere, "latest": root / "a", "up": root, "gone": tmp_path / "nowhere", "loop": root / "loop"}
+    for link, target in links.items():
         (root / link).symlink_to(target)
     for _ in range(2):
         assert find_files(root, pattern) == [root / "a/c.json"]

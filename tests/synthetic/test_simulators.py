@@ -164,8 +164,9 @@ def test_a_view_that_cannot_be_drawn_is_named():
 
 @pytest.mark.parametrize("command", sorted(commands.RECORD_COMMANDS))
 def test_no_clips_are_no_recording(tmp_path, command):
+    settings = {"photos": tmp_path} if command == "photos" else {}
     with pytest.raises(ConfigError, match="num_clips is 0"):
-        commands.RECORD_COMMANDS[command](tmp_path, num_clips=0)
+        commands.RECORD_COMMANDS[command](tmp_path, num_clips=0, **settings)
 
 
 # -- game ----------------------------------------------------------------------------------------------------------
