@@ -8,6 +8,7 @@ import errno
 import html
 import logging
 import os
+import re
 import sys
 import traceback
 import unicodedata
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from rich.segment import Segment
 
 
+#: A user's name and password in a URL; the password may hold an @.
+_USER = re.compile(r"://[^/\s]*@")
 #: Line ends and tabs; a page also keeps the joiners, which belong to words of many languages.
 _KEPT, _KEPT_ON_PAGES = "\n\t", "\n\t\u200c\u200d"
 
@@ -155,3 +158,12 @@ def counted(count: object, noun: str) -> str:
     ('1 scene', '2 scenes')
     """
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def shown_url(url: str) -> str:
+    """``url``, or a text with URLs, for messages and records: without a user's name and password.
+
+    >>> shown_url("https://me:secret@host/store")
+    'https://host/store'
+    """
+    return _USER.sub("://", url)

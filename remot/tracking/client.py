@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from remot.deadline import in_time
 from remot.errors import ConfigError
+from remot.terminal import shown_url
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 _SQLITE = "sqlite:///"
 #: Where ``remot compare`` looks by default.
 DEFAULT_STORE = "sqlite:///mlflow.db"
-_USER = re.compile(r"://[^/\s]*@")
 #: MLflow's own settings, unless the environment has others. It would wait 120 s for an answer, and try eight times.
 _TIMEOUT, _RETRIES = "MLFLOW_HTTP_REQUEST_TIMEOUT", "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
 _ENVIRONMENT = {
@@ -77,7 +77,7 @@ def where_to_look(tracking_uri: str, run_id: str, experiment: str) -> tuple[str,
 
     A server shows its own pages; ``mlflow ui`` opens files, folders and databases, and no server.
     """
-    shown = _USER.sub("://", tracking_uri)
+    shown = shown_url(tracking_uri)
     is_server = shown.startswith(("http://", "https://"))
     seen = f" at {shown}" if is_server else f": mlflow ui --backend-store-uri {quote(shown)}"
     store = "" if tracking_uri == DEFAULT_STORE else f" --tracking_uri {quote(shown)}"

@@ -96,7 +96,7 @@ def photos_command(out: Path, photos: Path, num_clips: int = 8, seed: int = 0) -
 
     Args:
         out: Folder to write to, created if missing.
-        photos: Folder of photographs, of which some hundred are better than ten.
+        photos: Folder of photographs.
         num_clips: Number of clips, the rooms taking turns.
         seed: Of all choices; the same seed gives the same clips.
     """

@@ -17,10 +17,11 @@ from uuid import uuid4
 
 from remot import files
 from remot.data.remote.cache import FETCHED_MODE, WAIT_SECONDS, BoundedCache, files_below, is_placeholder
-from remot.data.remote.listing import RemoteFile, file_of, listed, opened, shown_url
+from remot.data.remote.listing import RemoteFile, file_of, listed, opened
 from remot.errors import ConfigError
 from remot.files import cause_of, read_bounded, write_whole
 from remot.locks import locked
+from remot.terminal import shown_url
 
 #: How often a fetch is tried, and the pause after the first try, which doubles.
 TRIES, PAUSE_SECONDS = 3, 1.0

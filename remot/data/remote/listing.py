@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from remot.errors import AnnotationError, ConfigError
+from remot.terminal import shown_url
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
@@ -24,7 +25,6 @@ VERSION_KEYS = (
 #: Versions become times of modification before this one, in seconds since 1970.
 MAX_VERSION_SECONDS = 10**9
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-_USER = re.compile(r"://[^/\s]*@")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +45,6 @@ class RemoteFile:
 def is_url(root: object) -> TypeGuard[str]:
     """Whether a setting of a folder is a URL, such as ``s3://bucket/clips``; a ``Path`` never is."""
     return isinstance(root, str) and _URL.match(root) is not None
-
-
-def shown_url(url: str) -> str:
-    """``url``, or a text with URLs, for messages and records: without a user's name and password."""
-    return _USER.sub("://", url)
 
 
 def opened(url: str) -> "tuple[AbstractFileSystem, str]":

@@ -81,9 +81,8 @@ def photos_in(folder: Path) -> list[Path]:
     Raises:
         ConfigError: If there are too few for a room.
     """
-    photos = (
-        sorted(files_in(folder, IMAGE_SUFFIXES), key=lambda path: number_order(path.name)) if folder.is_dir() else []
-    )
+    found = files_in(folder, IMAGE_SUFFIXES) if folder.is_dir() else []
+    photos = sorted(found, key=lambda path: number_order(path.name))
     if len(photos) < PHOTOS_PER_ROOM:
         msg = f"photos: {folder} holds {len(photos)} images, {PHOTOS_PER_ROOM} are needed for a room"
         raise ConfigError(msg)
