@@ -1,5 +1,6 @@
 """Every recipe beside the four strategies is killed in the middle, and ends as an unbroken run does, bit for bit."""
 
+import json
 import random
 import shutil
 from pathlib import Path
@@ -14,7 +15,7 @@ from remot.strategies.checkpoint_io import read_checkpoint
 from remot.structures import RewardOutput
 from tests.data.annotations.objects.test_sims_v import write as write_walk
 from tests.data.handmade import mixed_clips, write_folder
-from tests.faults.runs import finish, kill_and_go_on
+from tests.faults.runs import Run, finish, kill_and_go_on, words
 from tests.faults.table import row
 
 pytestmark = pytest.mark.slow
@@ -51,8 +52,18 @@ TURNS = REWARD | {
 #: Tasks of SIMS-V that have something to ask about the hand-made walk of four frames.
 ROOMS = ("ObjectSize", "RoomSize")
 TASKS = REWARD | {"root": "embedded/tasks", "data.num_train_prompts_per_epoch": 10}
-#: What is changed of each recipe, so that random weights have something to learn in a moment.
+SELECTION = REWARD | {"recipe": "quickstart.yaml", "data.options.selection.scores": "scores.jsonl"}
+NARRATED = "[{class_path: MotionContrast, init_args: {narrates: true}}]"
+#: What is changed of each recipe, by its file or by what it sets, so that random weights learn something in a moment.
 RECIPES = {
+    "selection, easy to hard": SELECTION | {"data.options.selection.order": "easy_to_hard"},
+    "selection, weighted": SELECTION | {"data.options.selection.order": "weighted"},
+    "narrated reasoning": {
+        "recipe": "quickstart.yaml",
+        "model.strategy": "SFT",
+        "model.sft.loss_on": "response",
+        "data.tasks": NARRATED,
+    },
     "preferences/own_completions.yaml": REWARD,
     "preferences/tpo.yaml": REWARD,
     "preferences/wrong_letters.yaml": {"model.strategy.sft_steps": 3},
@@ -104,13 +115,30 @@ def assert_same_state(found, wanted):
         assert same, place
 
 
+def write_scores(folder, settings):
+    """Scores of eight prompts by ``remot data score``, with other counts in them, as random weights are never right."""
+    plain = {key: value for key, value in settings.items() if "selection" not in key}
+    printed = Run(folder, words("fit", "--print_config", **plain))
+    assert printed.end() == 0, printed.text()
+    (folder / "recipe.yaml").write_text(printed.text())
+    flags = ["--num_prompts", "8", "--num_completions", "4", "--out", "scores.jsonl"]
+    scored = Run(folder, ["data", "score", "--config", "recipe.yaml", *flags])
+    assert scored.end() == 0, scored.text()
+    file = folder / "scores.jsonl"
+    header, *scores = (json.loads(line) for line in file.read_text().splitlines())
+    counted = [score | {"num_right": 1 + number % 3} for number, score in enumerate(scores)]
+    file.write_text("".join(json.dumps(line) + "\n" for line in (header, *counted)))
+
+
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_killed_run_of_a_recipe_ends_as_an_unbroken_one(workplace, recipe):
     settings = {"recipe": recipe, "trainer.max_steps": 6, "progress.every_seconds": 0} | RECIPES[recipe]
+    if "data.options.selection.scores" in settings:
+        write_scores(workplace, settings)
     plain = workplace / "plain"
     plain.mkdir()
-    for name in ("clips", "walks"):
+    for name in ("clips", "walks", "scores.jsonl"):
         (plain / name).symlink_to(workplace / name)
     code, text = finish(plain, **settings)
     assert code == 0, text
