@@ -12,6 +12,7 @@ from remot.data.annotations.cameras.rgbd import ScanNetReader, SevenScenesReader
 from remot.data.annotations.cameras.sequences import SequenceReader
 from remot.data.annotations.cameras.tum import TUMReader
 from remot.data.annotations.games.game_log import GameLogReader
+from remot.data.annotations.mixture import MixtureReader
 from remot.data.annotations.native.masks import write_masks
 from remot.data.annotations.native.reader import NativeReader
 from remot.data.annotations.native.writer import write_annotation, write_clip
@@ -35,7 +36,7 @@ __all__ = [
     "AgiBotReader", "AlohaReader", "AnnotationReader", "BridgeReader", "COLMAPReader", "CharadesSTAReader",
     "ClipSource", "DroidReader", "EffectorPosesReader", "EuRoCReader", "FileReader", "GOT10kListReader",
     "GOT10kReader", "GameLogReader", "KITTIOdometryReader", "KITTISceneReader", "KITTITrackingReader",
-    "LayoutReader", "LeRobotEffector", "LeRobotReader", "MOTReader", "MOTSceneReader", "NativeReader",
+    "LayoutReader", "LeRobotEffector", "LeRobotReader", "MOTReader", "MOTSceneReader", "MixtureReader", "NativeReader",
     "NerfstudioReader", "NuScenesReader", "OTBReader", "RLDSEffector", "RLDSReader", "RealEstate10KReader",
     "SIMSVReader", "ScanNetReader", "SequenceReader", "SevenScenesReader", "TUMReader", "cut", "write_annotation",
     "write_clip", "write_masks",

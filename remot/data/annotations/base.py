@@ -74,6 +74,10 @@ class AnnotationReader(ABC):
         value: _T = self._last[1]
         return value
 
+    def components(self) -> Iterable["AnnotationReader"]:
+        """The readers that this one is made of, whose settings and code determine what it reads, too."""
+        return ()
+
     @abstractmethod
     def sources(self, root: Path) -> list[ClipSource]:
         """Where each clip below ``root`` is described, in a stable order.

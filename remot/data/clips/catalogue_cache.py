@@ -13,6 +13,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import fields, is_dataclass
 from itertools import chain, islice
 from pathlib import Path
 
@@ -56,7 +57,8 @@ def catalogue_path(
 ) -> Path:
     """The file of the catalogue of these sources, judged in this way."""
     digest = hashlib.blake2b(digest_size=16)
-    components = [reader, *(component for task in tasks for component in (task, *task.settings()))]
+    settings = (component for task in tasks for component in (task, *task.settings()))
+    components = [reader, *reader.components(), *settings]
     for part in _facts(components, root, sources, on_bad_clip):
         digest.update(part.encode("utf-8", "surrogateescape") + b"\0")
     return cache_folder() / f"catalogue-{digest.hexdigest()}.jsonl"
@@ -95,9 +97,12 @@ def _settings_of(value: object) -> str:
         return f"{{{', '.join(f'{key!r}: {_settings_of(one)}' for key, one in value.items())}}}"
     if inspect.isroutine(value):  # its text holds an address in memory
         return f"{value.__module__}.{value.__qualname__}"
-    if type(value).__repr__ is not object.__repr__:
+    if is_dataclass(value):  # its own text may hold that of objects without one
+        public = {one.name: getattr(value, one.name) for one in fields(value)}
+    elif type(value).__repr__ is not object.__repr__:
         return repr(value)
-    public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
+    else:
+        public = {name: one for name, one in vars(value).items() if not name.startswith("_")}
     return f"{type(value).__module__}.{type(value).__qualname__}({_settings_of(dict(sorted(public.items())))})"
 
 

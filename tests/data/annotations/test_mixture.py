@@ -1,0 +1,142 @@
+"""Several formats below one root: whose reader reads what, names, links, and what is refused."""
+
+import pickle
+
+import pytest
+
+from remot.cli import main
+from remot.commands.data.sources import read_data
+from remot.data.annotations import (
+    COLMAPReader,
+    LeRobotReader,
+    MixtureReader,
+    NativeReader,
+    NerfstudioReader,
+    ScanNetReader,
+    SevenScenesReader,
+)
+from remot.data.clips.catalogue_cache import catalogue_path
+from remot.data.prompt_data import PromptData
+from remot.data.tasks import MotionContrast
+from remot.errors import AnnotationError, ConfigError
+from tests.data.annotations import layouts
+from tests.data.handmade import mixed_clips, write_folder
+from tests.helpers import PROJECT, assert_close
+
+#: Degrees to the right of each frame of the recordings.
+YAW = (0.0, 12.0, 24.0, 36.0, 24.0, 12.0, 0.0, 0.2)
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Own clips, a recording in nerfstudio's layout, and one of 7-Scenes two folders down."""
+    below = tmp_path / "root"
+    write_folder(below / "own", mixed_clips(2))
+    for name, write in (("captures", layouts.write_nerfstudio), ("rgbd/scenes", layouts.write_seven_scenes)):
+        (below / name).mkdir(parents=True)
+        write(layouts.shot_of(YAW), below / name)
+    return below
+
+
+def mixture(**more):
+    scenes = SevenScenesReader(max_clip_frames=4)
+    folders = {"own": NativeReader(), "captures": NerfstudioReader(fps=10.0), "rgbd/scenes": scenes}
+    return MixtureReader(folders=folders | more)
+
+
+def test_each_folder_is_read_by_its_own_reader(root):
+    found = {clip.clip_id: clip for clip in mixture().read(root)}
+    alone = {
+        name: list(reader.read(root / name)) for name, reader in mixture().folders.items()
+    }  # the same readers, a folder at a time
+    wanted = [f"{name.replace('/', '-')}-{clip.clip_id}" for name, clips in alone.items() for clip in clips]
+    assert list(found) == wanted
+    assert len(alone["rgbd/scenes"]) == 2, "eight frames cut into fours"
+    for clips, name in zip(alone.values(), alone, strict=True):
+        for clip in clips:
+            mixed = found[f"{name.replace('/', '-')}-{clip.clip_id}"]
+            assert (mixed.scene_id, mixed.domain, mixed.media) == (clip.scene_id, clip.domain, clip.media)
+            if clip.camera is not None:
+                assert_close(mixed.camera.camera_to_world, clip.camera.camera_to_world)
+
+
+def test_one_run_asks_about_all_of_them(root):
+    data = PromptData(
+        str(root), mixture(), [MotionContrast()], num_train_prompts_per_epoch=200, val_fraction=0.0, test_fraction=0.0
+    )
+    data.setup()
+    prompts = data.prompts["train"]
+    asked = {prompts[number].clip_id.split("-")[0] for number in range(200)}
+    assert asked == {"own", "captures", "rgbd"}
+    assert data.data_record()["reader"] == "MixtureReader"
+    assert "captures/garden/transforms.json" in data.data_record()["sha256"]
+
+
+def test_a_folder_may_be_a_link_and_its_media_stay_in_it(root, tmp_path):
+    (root / "captures").rename(tmp_path / "elsewhere")
+    (root / "captures").symlink_to(tmp_path / "elsewhere")
+    assert len(list(mixture().read(root))) == len(mixture().sources(root))
+    image = next((tmp_path / "elsewhere").rglob("*.png"))
+    image.rename(tmp_path / "outside.png")
+    image.symlink_to(tmp_path / "outside.png")
+    with pytest.raises(AnnotationError, match="leads outside"):
+        list(mixture().read(root))
+
+
+def test_a_worker_reads_the_same(root):
+    reader, source = pickle.loads(pickle.dumps((mixture(), mixture().sources(root)[-1])))
+    assert reader.clip_of(source, root.resolve()).clip_id.startswith("rgbd-scenes-")
+
+
+@pytest.mark.parametrize("name", ["", ".", "..", "/data", "own/../../x"])
+def test_paths_that_leave_the_root_are_refused(name):
+    with pytest.raises(ConfigError, match="folders"):
+        mixture(**{name: NativeReader()})
+    with pytest.raises(ConfigError, match="empty"):
+        MixtureReader(folders={})
+
+
+def test_a_folder_that_is_missing_or_holds_nothing_is_named(root):
+    with pytest.raises(AnnotationError, match=r"models is no folder.*data\.reader\.folders"):
+        mixture(models=COLMAPReader(fps=1.0)).sources(root)
+    (root / "models").mkdir()
+    with pytest.raises(AnnotationError, match=r"models: no .* found"):
+        mixture(models=COLMAPReader(fps=1.0)).sources(root)
+
+
+def test_a_kept_catalogue_depends_on_every_reader(root):
+    """Other settings of an inner reader make another file."""
+    sources = mixture().sources(root)
+
+    def path(fps):
+        reader = mixture(captures=NerfstudioReader(fps=fps))
+        return catalogue_path(reader, root, sources, [MotionContrast()], "raise")
+
+    assert path(10.0) == path(10.0) != path(20.0)
+
+
+def test_the_command_line_takes_it(root, tmp_path):
+    config = tmp_path / "mixture.yaml"
+    config.write_text(
+        "data:\n  reader:\n    class_path: remot.data.annotations.MixtureReader\n    init_args:\n      folders:\n"
+        "        own: remot.data.annotations.NativeReader\n"
+        "        captures: {class_path: remot.data.annotations.NerfstudioReader, init_args: {fps: 10.0}}\n"
+        "  val_fraction: 0.0\n  test_fraction: 0.0\n"
+    )
+    words = ["--config", config, "--root", root, "--out", tmp_path / "out", "--num_triplets", 24]
+    main(["data", "build", *map(str, words)])
+    assert {name.split("-")[0] for name in (folder.name for folder in (tmp_path / "out/frames").iterdir())} == {
+        "own",
+        "captures",
+    }
+
+
+def test_the_recipe_parses_and_says_how_to_launch_it(tmp_path):
+    file = PROJECT / "configs/data/mixture.yaml"
+    assert "remot data build --config configs/data/mixture.yaml --root DIR --out OUT" in file.read_text()
+    reader = read_data(file, str(tmp_path)).reader
+    assert {name: type(one) for name, one in reader.folders.items()} == {
+        "own": NativeReader,
+        "scans": ScanNetReader,
+        "robot": LeRobotReader,
+    }
