@@ -203,6 +203,7 @@ class Clip:
         complete_kinds: Kinds of things of which the clip annotates every single one, so that they can be counted: names
             of ``layout``, or names of ``objects`` without the number at their end. None stands for all names of
             ``layout`` and none of ``objects``.
+        weight: How often it is drawn, relative to other clips that can answer the same.
     """
 
     clip_id: str
@@ -220,6 +221,7 @@ class Clip:
     camera_moves: bool | None = None
     room_area_square_metres: float | None = None
     complete_kinds: tuple[str, ...] | None = None
+    weight: float = 1.0
 
     def __post_init__(self) -> None:
         where, n = f"clip {self.clip_id}", self.num_frames

@@ -1,7 +1,7 @@
 """Clips of several formats in one run: a folder for each below the root."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
@@ -34,12 +34,14 @@ class MixtureReader(AnnotationReader):
 
     Args:
         folders: The reader of each folder by its path below the root; a folder may be a link to another place.
+        weights: How often a clip of a folder is drawn, relative to clips of other folders; 1 where none is given.
 
     Raises:
-        ConfigError: If there is none, or a path leads out of the root.
+        ConfigError: If there is none, a path leads out of the root, or a weight is not positive or of no folder.
     """
 
     folders: dict[str, AnnotationReader]
+    weights: dict[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -50,6 +52,13 @@ class MixtureReader(AnnotationReader):
             path = PurePosixPath(name)
             if not path.parts or path.is_absolute() or ".." in path.parts:
                 msg = f"data.reader.folders: {name!r:.80} is no path below the root, write one such as scannet"
+                raise ConfigError(msg)
+        for name, weight in self.weights.items():
+            if name not in self.folders:
+                msg = f"data.reader.weights: there is no folder {name!r:.80} in data.reader.folders"
+                raise ConfigError(msg)
+            if not 0 < weight < float("inf"):
+                msg = f"data.reader.weights: {name} is {weight}, write a number above 0, or leave the folder out"
                 raise ConfigError(msg)
 
     def components(self) -> Iterator[AnnotationReader]:
@@ -75,8 +84,10 @@ class MixtureReader(AnnotationReader):
             msg = f"{source}: not a source of this reader"
             raise TypeError(msg)
         clip = self.folders[source.folder].read_source(source.inner, (root / source.folder).resolve())
-        name = source.folder.strip("/").replace("/", "-")
-        return clip and replace(clip, clip_id=f"{name}-{clip.clip_id}")
+        if clip is None:
+            return None
+        name, weight = source.folder.strip("/").replace("/", "-"), self.weights.get(source.folder, 1.0)
+        return replace(clip, clip_id=f"{name}-{clip.clip_id}", weight=clip.weight * weight)
 
     def report(self) -> None:
         """Log what the readers of the folders noted."""

@@ -31,6 +31,7 @@ class ClipEntry:
         domain: Its domain.
         num_frames: Its annotated frames.
         surveys: What each task found in it, None for tasks that cannot ask about it.
+        weight: How often it is drawn, relative to others.
     """
 
     place: int
@@ -39,6 +40,7 @@ class ClipEntry:
     domain: str
     num_frames: int
     surveys: tuple[Survey | None, ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def scan_clips(
             store.hold(place, result)
             names = result.clip_id, result.scene_id, result.domain
             surveys = tuple(task.survey(result) for task in tasks)
-            entries.append(ClipEntry(place, *names, result.num_frames, surveys))
+            entries.append(ClipEntry(place, *names, result.num_frames, surveys, result.weight))
         elif on_bad_clip == "raise":
             raise result
         else:

@@ -31,7 +31,7 @@ from remot.terminal import console
 MIN_KEPT_CLIPS = 200
 #: Longest line of a catalogue, which is a clip.
 MAX_LINE_BYTES = 2**24
-_FORMAT = 4
+_FORMAT = 5
 
 
 def cache_folder() -> Path:
@@ -118,8 +118,8 @@ def save_catalogue(catalogue: Catalogue, file: Path) -> None:
         counts = [len(catalogue.entries), len(catalogue.faults), catalogue.num_left_out]
         faults = ([fault.source, fault.reason, fault.message] for fault in catalogue.faults)
         entries = (
-            [entry.place, entry.clip_id, entry.scene_id, entry.domain, entry.num_frames, list(entry.surveys)]
-            for entry in catalogue.entries
+            [one.place, one.clip_id, one.scene_id, one.domain, one.num_frames, list(one.surveys), one.weight]
+            for one in catalogue.entries
         )
         with partial.open("w", encoding="utf-8") as lines:
             for row in chain([counts], faults, entries):
@@ -138,10 +138,10 @@ def load_catalogue(file: Path) -> Catalogue | None:
             num_entries, num_faults, num_left_out = next(rows)
             faults = tuple(Fault(*row) for row in islice(rows, num_faults))
             entries = []
-            for place, clip_id, scene_id, domain, num_frames, surveys in rows:
+            for place, clip_id, scene_id, domain, num_frames, surveys, weight in rows:
                 interned = sys.intern(scene_id), sys.intern(domain)
                 found = tuple(survey if survey is None else tuple(map(tuple, survey)) for survey in surveys)
-                entries.append(ClipEntry(place, clip_id, *interned, num_frames, found))
+                entries.append(ClipEntry(place, clip_id, *interned, num_frames, found, weight))
         is_whole = (len(entries), len(faults)) == (num_entries, num_faults)
         return Catalogue(tuple(entries), faults, num_left_out) if is_whole else None
     except (OSError, ValueError, TypeError, StopIteration, RecursionError):

@@ -159,7 +159,8 @@ class TaskDataset(PromptDataset):
         """The clips, and what the tasks found in them."""
         for clip in getattr(self.clips, "entries", self.clips):
             surveys = getattr(clip, "surveys", None)
-            yield json.dumps([clip.clip_id, clip.scene_id, clip.num_frames, surveys], allow_nan=False)
+            weight = [] if clip.weight == 1 else [clip.weight]
+            yield json.dumps([clip.clip_id, clip.scene_id, clip.num_frames, surveys, *weight], allow_nan=False)
 
     def prompt(self, address: int) -> Sample:
         """The prompt at an address."""

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from remot.answers import render_response
+from remot.data.tasks.weights import WeightedDraw, weights_of
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
 from remot.structures import Clip, ImageTransform, MotionLabel, Reference, ResampleRequest, Slot
@@ -169,11 +170,13 @@ class Task(ABC):
 
 
 class UniformIndex(TaskIndex):
-    """Draws each clip as often; where a task has few answers, the answer is drawn before the clip."""
+    """Draws each clip by its weight; where a task has few answers, the answer is drawn before the clip."""
 
     def __init__(self, task: Task, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> None:
         self.task, self.clips, self.split = task, clips, split
+        weights = weights_of(clips)
         self.serving = tuple(number for number, survey in enumerate(surveys) if survey is not None)
+        self._draw = WeightedDraw([weights[number] for number in self.serving])
         if not self.serving:
             msg = (
                 f"the task {task.name} can ask about none of the {len(clips)} clips of the {split} split: it needs "
@@ -188,7 +191,7 @@ class UniformIndex(TaskIndex):
         requested = answers[int(generator.integers(len(answers)))] if answers else ""
         fallback: tuple[Clip, TaskPlan] | None = None
         for _ in range(MAX_DRAWS):
-            clip = self.clips[self.serving[int(generator.integers(len(self.serving)))]]
+            clip = self.clips[self.serving[self._draw(generator)]]
             plan = self.task.plan(clip, generator)
             if plan is None:
                 continue

@@ -15,12 +15,13 @@ from remot.data.annotations import (
     ScanNetReader,
     SevenScenesReader,
 )
-from remot.data.clips.catalogue_cache import catalogue_path
+from remot.data.clips.catalogue_cache import catalogue_path, load_catalogue, save_catalogue
+from remot.data.experts import CameraYaw
 from remot.data.prompt_data import PromptData
 from remot.data.tasks import MotionContrast
 from remot.errors import AnnotationError, ConfigError
 from tests.data.annotations import layouts
-from tests.data.handmade import mixed_clips, write_folder
+from tests.data.handmade import camera_clip, mixed_clips, write_folder
 from tests.helpers import PROJECT, assert_close
 
 #: Degrees to the right of each frame of the recordings.
@@ -140,3 +141,39 @@ def test_the_recipe_parses_and_says_how_to_launch_it(tmp_path):
         "scans": ScanNetReader,
         "robot": LeRobotReader,
     }
+
+
+def two_folders(tmp_path, **weights):
+    """One camera clip in each of two folders, which can answer the same."""
+    for name in ("a", "b"):
+        write_folder(tmp_path / name, [camera_clip((0, 20, 40, 20, 0, 0.2), clip_id="pan", scene_id=name)])
+    reader = MixtureReader(folders={"a": NativeReader(), "b": NativeReader()}, weights=weights)
+    data = PromptData(str(tmp_path), reader, [MotionContrast([CameraYaw()])], val_fraction=0.0, test_fraction=0.0)
+    data.setup()
+    return data
+
+
+def share_of_b(data, count=1500):
+    prompts = data.prompts["train"]
+    return sum(prompts.plan(address)[1].clip_id == "b-pan" for address in range(count)) / count
+
+
+def test_clips_are_drawn_by_the_weight_of_their_folder(tmp_path):
+    """A weight of 3 beside 1 makes three quarters, within 5 standard deviations of 1500 draws (0.0112)."""
+    assert share_of_b(two_folders(tmp_path)) == pytest.approx(0.5, abs=5 * 0.0129)
+    assert share_of_b(two_folders(tmp_path, b=3.0)) == pytest.approx(0.75, abs=5 * 0.0112)
+
+
+def test_other_weights_are_other_data(tmp_path):
+    """A run that continues with other weights is warned, and the catalogue keeps them."""
+    plain, heavy = two_folders(tmp_path), two_folders(tmp_path, b=3.0)
+    assert plain.fingerprint == two_folders(tmp_path).fingerprint != heavy.fingerprint
+    save_catalogue(heavy.catalogue, tmp_path / "kept.jsonl")
+    assert load_catalogue(tmp_path / "kept.jsonl") == heavy.catalogue
+    assert [entry.weight for entry in heavy.catalogue.entries] == [1.0, 3.0]
+
+
+@pytest.mark.parametrize(("name", "weight"), [("c", 1.0), ("a", 0.0), ("a", -1.0), ("a", float("nan"))])
+def test_weights_that_mean_nothing_are_refused(name, weight):
+    with pytest.raises(ConfigError, match=r"data\.reader\.weights"):
+        MixtureReader(folders={"a": NativeReader()}, weights={name: weight})

@@ -6,6 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
+from remot.data.tasks.weights import WeightedDraw, weights_of
 from remot.motion import ATTRIBUTES, Attribute, Pattern
 from remot.structures import Clip, FloatArray
 
@@ -28,19 +29,22 @@ class Entry(NamedTuple):
 class _Group:
     """What is balanced together: the subjects that show each pattern of codes, asked about one attribute."""
 
-    def __init__(self, owners: dict[Pattern, list[Entry]], attribute: Attribute) -> None:
+    def __init__(self, owners: dict[Pattern, list[Entry]], attribute: Attribute, weights: Sequence[float]) -> None:
         self.owners = owners
         self.patterns = sorted(owners)
         self.answers = [attribute.answers(pattern) for pattern in self.patterns]
         shares = np.array([attribute.patterns[pattern] for pattern in self.patterns])
         self.shares = balanced_shares(self.answers, shares)
-        self.num_entries = len({entry for entries in owners.values() for entry in entries})
-        self.by_negative: dict[Pattern, list[list[Entry]]] = {}
-        for pattern, entries in owners.items():
+        entries = {entry for held in owners.values() for entry in held}
+        self.weight = sum(weights[entry.clip_index] for entry in entries)
+        self.by_negative: dict[Pattern, list[tuple[list[Entry], WeightedDraw]]] = {}
+        for pattern, held in owners.items():
             kinds: dict[int, list[Entry]] = {}
-            for entry in entries:
+            for entry in held:
                 kinds.setdefault(entry.negative_index, []).append(entry)
-            self.by_negative[pattern] = [kinds[index] for index in sorted(kinds)]
+            self.by_negative[pattern] = [
+                (kind, WeightedDraw([weights[entry.clip_index] for entry in kind])) for _, kind in sorted(kinds.items())
+            ]
 
 
 class TripletIndex:
@@ -66,6 +70,7 @@ class TripletIndex:
         candidates: Sequence[Sequence[TripletCandidate]] | None = None,
     ) -> None:
         self.balance_by: BalanceBy = balance_by
+        weights = weights_of(clips)
         owners: dict[str, dict[str, dict[Pattern, list[Entry]]]] = {}
         found = map(sampler.candidates, clips) if candidates is None else candidates
         for clip_index, of_clip in enumerate(found):
@@ -76,7 +81,7 @@ class TripletIndex:
                 for pattern in one.patterns:
                     by_pattern.setdefault(pattern, []).append(entry)
         self._groups = {
-            name: {key: _Group(of_group, ATTRIBUTES[name]) for key, of_group in sorted(by_group.items())}
+            name: {key: _Group(of_group, ATTRIBUTES[name], weights) for key, of_group in sorted(by_group.items())}
             for name, by_group in owners.items()
         }
         #: Names of the attributes that can be asked about, in alphabetical order.
@@ -114,14 +119,14 @@ class TripletIndex:
         )
 
     def draw(self, attribute: str, generator: np.random.Generator) -> tuple[Entry, Pattern]:
-        """A pattern of answers by its share, a negative that allows it, and a subject uniformly among its owners."""
+        """A pattern of answers by its share, a negative that allows it, and one of its owners by its clip's weight."""
         groups = list(self._groups[attribute].values())
-        sizes = np.array([group.num_entries for group in groups], dtype=np.float64)
-        group = groups[0] if len(groups) == 1 else groups[int(generator.choice(len(groups), p=sizes / sizes.sum()))]
+        weights = np.array([group.weight for group in groups], dtype=np.float64)
+        group = groups[0] if len(groups) == 1 else groups[int(generator.choice(len(groups), p=weights / weights.sum()))]
         pattern = group.patterns[generator.choice(len(group.patterns), p=group.shares)]
         kinds = group.by_negative[pattern]  # each negative as often, however many subjects it has
-        owners = kinds[0] if len(kinds) == 1 else kinds[int(generator.integers(len(kinds)))]
-        return owners[generator.integers(len(owners))], pattern
+        owners, draw = kinds[0] if len(kinds) == 1 else kinds[int(generator.integers(len(kinds)))]
+        return owners[draw(generator)], pattern
 
 
 def balanced_shares(answers: Sequence[Sequence[Hashable]], shares: FloatArray) -> FloatArray:
