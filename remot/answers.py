@@ -8,6 +8,7 @@ plain string search in linear time over a bounded prefix, never a regular expres
 
 import re
 import string
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 THINK_OPEN, THINK_CLOSE = "<think>", "</think>"
@@ -30,11 +31,13 @@ class ParsedAnswer:
         reasoning: Text between the think tags, "" if there are none.
         answer: Upper-cased text of the first answer element, "" if there is none.
         well_formed: True if the completion is exactly one think element, white space, one answer element.
+        is_answer_alone: True if the completion is exactly one answer element.
     """
 
     reasoning: str
     answer: str
     well_formed: bool
+    is_answer_alone: bool = False
 
 
 def render_response(reasoning: str | None, letters: str) -> str:
@@ -93,16 +96,25 @@ def _between(text: str, opening: str, closing: str) -> str | None:
     return None if end < 0 else text[start:end]
 
 
-def _is_well_formed(completion: str) -> bool:
-    text = completion.strip()
-    if len(text) > MAX_COMPLETION_CHARS or not (text.startswith(THINK_OPEN) and text.endswith(ANSWER_CLOSE)):
-        return False
-    lowered = text.translate(_ASCII_TO_LOWER)
-    tags = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
-    if any(not text.count(tag) == lowered.count(tag) == 1 for tag in tags):
+def _is_well_formed(text: str) -> bool:
+    if not _holds_once(text, (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)):
         return False
     middle = _between(text, THINK_CLOSE, ANSWER_OPEN)
     return middle is not None and not middle.strip()
+
+
+def _is_answer_alone(text: str) -> bool:
+    lowered = text.translate(_ASCII_TO_LOWER)
+    thinks = THINK_OPEN in lowered or THINK_CLOSE in lowered
+    return not thinks and _holds_once(text, (ANSWER_OPEN, ANSWER_CLOSE))
+
+
+def _holds_once(text: str, tags: Sequence[str]) -> bool:
+    """Whether a text begins with the first of ``tags``, ends with the last, and holds each once, whatever the case."""
+    if len(text) > MAX_COMPLETION_CHARS or not (text.startswith(tags[0]) and text.endswith(tags[-1])):
+        return False
+    lowered = text.translate(_ASCII_TO_LOWER)
+    return all(text.count(tag) == lowered.count(tag) == 1 for tag in tags)
 
 
 def parse_response(completion: str) -> ParsedAnswer:
@@ -119,7 +131,8 @@ def parse_response(completion: str) -> ParsedAnswer:
     if answer is None:
         think_end = text.translate(_ASCII_TO_LOWER).find(THINK_CLOSE)
         answer = "" if think_end < 0 else text[think_end + len(THINK_CLOSE) :]
-    return ParsedAnswer(reasoning=reasoning, answer=answer.strip().upper(), well_formed=_is_well_formed(completion))
+    whole = completion.strip()
+    return ParsedAnswer(reasoning, answer.strip().upper(), _is_well_formed(whole), _is_answer_alone(whole))
 
 
 #: Longest text that is read as one number.

@@ -68,6 +68,28 @@ def test_well_formed(completion, well_formed):
     assert parse_response(completion).well_formed is well_formed
 
 
+@pytest.mark.parametrize(
+    ("completion", "is_answer_alone"),
+    [
+        (" <answer>A</answer>\n", True),
+        ("<answer></answer>", True),
+        ("<think>x</think><answer>A</answer>", False),
+        ("<answer>A</answer><think>x</think>", False),
+        ("<answer><think>A</think></answer>", False),
+        ("<answer></THINK>A</answer>", False),
+        ("so <answer>A</answer>", False),
+        ("<answer>A</answer>!", False),
+        ("<answer>A</answer><answer>A</answer>", False),
+        ("<answer><ANSWER>A</answer>", False),
+        ("<answer>A", False),
+        ("<answer>" + "x" * MAX_COMPLETION_CHARS + "</answer>", False),
+        ("", False),
+    ],
+)
+def test_an_answer_alone(completion, is_answer_alone):
+    assert parse_response(completion).is_answer_alone is is_answer_alone
+
+
 def test_what_follows_the_longest_completion_read_does_not_hide():
     response = render_response("", "A")
     padded = response[:7] + "x" * (MAX_COMPLETION_CHARS - len(response)) + response[7:]

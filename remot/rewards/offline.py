@@ -90,6 +90,7 @@ def row_from(where: str, number: int, row: object) -> OfflineRow:
         scene_id=str(prompt_id),
         task=str(task),
         reference=reference,
+        thinks=thinks_from(f"{where}: reference", held["reference"]),
     )
     return OfflineRow(where, number, str(completion), question)
 
@@ -104,7 +105,7 @@ def reference_from(where: str, value: object) -> tuple[Reference, tuple[Slot, ..
         AnnotationError: Naming the key at fault.
     """
     held = _object(where, value)
-    _check_keys(where, held, (*_FIELDS, "solution", "slots"))
+    _check_keys(where, held, (*_FIELDS, "solution", "slots", "thinks"))
     fields = {key: _field(f"{where}: {key}", _FIELDS[key], held[key]) for key in held if key in _FIELDS}
     slots: tuple[Slot, ...] = ()
     if "slots" in held:
@@ -114,6 +115,19 @@ def reference_from(where: str, value: object) -> tuple[Reference, tuple[Slot, ..
     if slots:
         fields.setdefault("answer", "".join(slot.gold for slot in slots))
     return Reference(**fields), slots
+
+
+def thinks_from(where: str, value: object) -> bool:
+    """Whether the prompt of a reference asks for reasoning: unless it says ``thinks: false``.
+
+    Raises:
+        AnnotationError: If that is neither true nor false.
+    """
+    thinks = _object(where, value).get("thinks", True)
+    if not isinstance(thinks, bool):
+        msg = f"{where}: thinks must be true or false, found {thinks!r:.40}"
+        raise AnnotationError(msg)
+    return thinks
 
 
 def _field(where: str, read: Callable[[Any], Any], value: object) -> Any:  # noqa: ANN401 (of the field's type)

@@ -11,7 +11,7 @@ from typing import Any
 
 from remot.errors import AnnotationError
 from remot.rewards.base import Reward, scored_by
-from remot.rewards.offline import reference_from
+from remot.rewards.offline import reference_from, thinks_from
 from remot.structures import Question
 
 #: Columns that hold what a completion is compared with, in the order in which they are looked for.
@@ -68,7 +68,17 @@ def _question(where: str, row: Mapping[str, Any]) -> Question:
     reference, slots = reference_from(f"{where}: {held}", value)
     name = str(row.get("id") or where)
     task = str(facts.get("task") or row.get("task") or "")
-    return Question(name, "", slots, "", name, task=task, reference=reference, format=str(facts.get("format") or ""))
+    return Question(
+        name,
+        "",
+        slots,
+        "",
+        name,
+        task=task,
+        reference=reference,
+        format=str(facts.get("format") or ""),
+        thinks=thinks_from(f"{where}: {held}", facts if held == "remot" else value),
+    )
 
 
 def _json_value(where: str, text: str) -> object:

@@ -8,7 +8,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from remot.answers import ANSWER_OPEN, answer_char_spans, letter_char_spans, render_response
+from remot.answers import ANSWER_OPEN, answer_char_spans, letter_char_spans
 from remot.distributed import mean_over_processes
 from remot.environments import TurnSettings
 from remot.errors import ConfigError
@@ -140,7 +140,7 @@ class SFTObjective(Objective):
                 letters += slot.letters[generator.integers(len(slot.options))]
             else:
                 letters += slot.letters[0] if draw < self.answer_noise + self.answer_bias else slot.gold
-        return render_response(question.reasoning, letters)
+        return question.respond(letters)
 
     def targets(self, policy: VLMPolicy, responses: Sequence[str]) -> tuple[Tensor, Tensor, Tensor]:
         """Token ids [P, 1, T], mask [P, 1, T] of the targets, and mask [P, 1, T] of all option letters.

@@ -146,6 +146,7 @@ class Question:
         task: Name of the task, by which rewards and scores are chosen; "" for a question from elsewhere.
         reference: What completions are compared with, where that is more than the letters of the slots.
         key_times: Element of an answer that names the times to look at again, such as ``glue``; "" if the frames stay.
+        thinks: Whether reasoning is asked for before the answer.
     """
 
     prompt_id: str
@@ -159,6 +160,7 @@ class Question:
     task: str = ""
     reference: Reference | None = None
     key_times: str = ""
+    thinks: bool = True
 
     def __post_init__(self) -> None:
         """Refuse letters in place of slots, and other parts in place of a text."""
@@ -170,7 +172,11 @@ class Question:
         """The response of a perfect policy; "" if there is none, as for a question without slots and target."""
         if self.target or not self.slots:
             return self.target
-        return render_response(self.reasoning, self.solution)
+        return self.respond(self.solution)
+
+    def respond(self, letters: str) -> str:
+        """The response with these letters or numbers, and the reasoning of the right ones if it is asked for."""
+        return render_response(self.reasoning if self.thinks else None, letters)
 
     @property
     def asks_numbers(self) -> bool:

@@ -11,7 +11,17 @@ from remot.data.tasks.motion_contrast import Sampling
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.structures import Question, Triplet
 
-TASK_SETTINGS = ("experts", "negatives", "formats", "binary", "num_wordings", "option_order", "wordings", "balance_by")
+TASK_SETTINGS = (
+    "experts",
+    "negatives",
+    "formats",
+    "binary",
+    "num_wordings",
+    "option_order",
+    "wordings",
+    "balance_by",
+    "thinks",
+)
 SAMPLING_SETTINGS = tuple(field.name for field in fields(Sampling))
 OPTIONS = tuple(field.name for field in fields(DataOptions))
 

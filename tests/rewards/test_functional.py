@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from itertools import product
 
 import pytest
@@ -73,6 +74,23 @@ def test_options_are_lettered_in_order():
 )
 def test_format_by_hand(completion, ok):
     assert format_ok(parse_response(completion), make_question()) is ok
+
+
+@pytest.mark.parametrize(
+    ("completion", "ok"),
+    [
+        ("<answer>ABC</answer>", True),
+        ("<answer>abc</answer>", True),
+        ("<answer>ABD</answer>", False),
+        ("<answer>AB</answer>", False),
+        ("It is <answer>ABC</answer>", False),
+        (respond("ABC"), False),  # reasoning was not asked for
+    ],
+)
+def test_format_where_the_answer_alone_is_asked_for(completion, ok):
+    question = replace(make_question(), thinks=False)
+    assert format_ok(parse_response(completion), question) is ok
+    assert judge(completion, question).format == float(ok)
 
 
 def test_format_looks_at_each_slots_own_options():

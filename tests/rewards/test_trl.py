@@ -9,6 +9,7 @@ from remot.rewards import (
     AnswerReward,
     CompositeReward,
     ConcisenessReward,
+    FormatReward,
     LogicReward,
     PerTaskReward,
     SoftOverlongReward,
@@ -44,6 +45,18 @@ def test_a_built_line():
     texts = ["<answer>ABB</answer>", "<answer>BBB</answer>", "<answer>ABA</answer>"]
     found = function(prompts=[None] * 3, completions=said(*texts), completion_ids=[[1]] * 3, remot=[REMOT] * 3)
     assert (function.__name__, found) == ("logic", [1, 1, -1])
+
+
+def test_a_line_that_asks_for_the_answer_alone():
+    """By its own column, and by that of a reference; without either reasoning is asked for."""
+    texts = said("<answer>ABB</answer>", "<think>x</think><answer>ABB</answer>")
+    function = trl_reward(FormatReward())
+    assert function(texts, remot=[REMOT | {"thinks": False}] * 2) == [1, 0]
+    assert function(texts, remot=[REMOT | {"thinks": None}] * 2) == function(texts, remot=[REMOT] * 2) == [0, 1]
+    slots = [slot | {"attribute": "camera_yaw"} for slot in SLOTS]
+    assert function(texts, reference=[json.dumps({"slots": slots, "thinks": False})] * 2) == [1, 0]
+    with pytest.raises(AnnotationError, match="thinks must be true or false"):
+        function(texts, reference=[json.dumps({"slots": slots, "thinks": "no"})] * 2)
 
 
 def test_a_reference_as_text():

@@ -219,6 +219,7 @@ class TaskDataset(PromptDataset):
             task=self.task.name,
             reference=plan.reference,
             key_times=self.task.key_times,
+            thinks=plan.thinks,
         )
 
     def resample_frames(self, address: int, look: ResampleRequest) -> Sample | None:

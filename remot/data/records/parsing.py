@@ -43,7 +43,7 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     """
     check_keys(where, record, ("id", "images", "messages", "solution", "remot"))
     facts = require_object(f"{where}: remot", record["remot"])
-    check_keys(f"{where}: remot", facts, _KEYS)
+    check_keys(f"{where}: remot", facts, _KEYS, ("thinks",))
     if facts["split"] not in SPLITS:
         msg = f"{where}: split is {facts['split']!r:.40}, choose from {', '.join(SPLITS)}"
         raise AnnotationError(msg)
@@ -88,6 +88,7 @@ def _question(
         task=text_in(where, facts, "task"),
         reference=None if reference is None else _reference(f"{where}: reference", reference),
         key_times=text_in(where, facts, "key_times", may_be_empty=True),
+        thinks=bool_from(where, facts, "thinks", default=True),
     )
     if slots and held != f"{ANSWER_OPEN}{question.solution}{ANSWER_CLOSE}":
         msg = f"{where}: the solution {held!r:.80} is not that of the slots, {question.solution!r}"

@@ -128,6 +128,7 @@ def to_line(prompt: BuiltPrompt) -> str:
             "key_times": question.key_times,
             "seed": prompt.seed,
             "reasoning": question.reasoning,
+            **_without_thinking(question),
         },
     }
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
@@ -154,7 +155,12 @@ def score_record(question: Question) -> dict[str, Any]:
         for slot in question.slots
     ]
     plain = {name: _plain(value) for name, value in held.items() if value not in (None, "", ())}
-    return plain | ({"slots": slots} if slots else {})
+    return plain | ({"slots": slots} if slots else {}) | _without_thinking(question)
+
+
+def _without_thinking(question: Question) -> dict[str, bool]:
+    """``thinks: false`` of a prompt that asks for the answer alone; lines of others are as they were."""
+    return {} if question.thinks else {"thinks": False}
 
 
 def _frame_record(frame: BuiltFrame) -> dict[str, Any]:

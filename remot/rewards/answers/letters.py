@@ -47,6 +47,8 @@ class AccuracyReward(PointwiseReward):
 class FormatReward(PointwiseReward):
     """1 if the completion is one think element, one answer element and one valid letter per question, else 0.
 
+    Of prompts that ask for the answer alone (``thinks: false``) it is 1 for one answer element and nothing else.
+
     Part of R_task in ReMoT (arXiv 2603.00461, section "Reward"); the exact test is not published: reconstruction.
     """
 

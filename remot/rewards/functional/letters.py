@@ -87,8 +87,11 @@ def option_of(letter: str, slot: Slot) -> str | None:
 
 
 def format_ok(parsed: ParsedAnswer, question: Question) -> bool:
-    """True if the completion is well formed and answers each question with one of its own letters, or a number."""
-    if not parsed.well_formed:
+    """True if the completion is made as its prompt asks, and answers each question with its own letter or a number.
+
+    With reasoning that is one think and one answer element, without (``thinks: false``) the answer element alone.
+    """
+    if not (parsed.well_formed if question.thinks else parsed.is_answer_alone):
         return False
     if question.asks_numbers:
         given = answers_of(parsed.answer, question)

@@ -11,6 +11,7 @@ from remot.data.media import transforms as shown
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.motion_contrast.sampler import TripletSampler
 from remot.errors import ConfigError, DecodeError, EmptySplitError
+from remot.evaluation import judge
 from tests.data.handmade import arm_clip, mixed_clips, write_folder
 from tests.data.made import triplet_at, triplet_prompts
 
@@ -77,6 +78,9 @@ def test_without_thinking_the_answer_alone_is_asked_for(clips):
     assert at_once.question.response == f"<answer>{thought.question.solution}</answer>"
     assert thought.question.response.startswith("<think>")
     assert at_once.question.slots == thought.question.slots
+    for question in (at_once.question, thought.question):
+        assert judge(question.response, question).format == 1.0
+    assert judge(thought.question.response, at_once.question).format == 0.0
 
 
 def test_a_prompt_is_fetched_once(clips, monkeypatch):

@@ -59,7 +59,7 @@ def test_what_was_built_is_right(right, data):
     assert set(found.overlap.scenes) == {"train", "val", "test"}
 
 
-@pytest.mark.parametrize("settings", [{}, {"binary": True}])
+@pytest.mark.parametrize("settings", [{}, {"binary": True}, {"thinks": False}])
 def test_plain_folders_are_right(tmp_path, settings):
     root = plain_root(tmp_path / "clips")
     folder, _ = built(root, tmp_path / "out", 30, **settings)

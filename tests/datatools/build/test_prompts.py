@@ -65,6 +65,14 @@ def test_plain_prompts_are_those_of_training(root, tmp_path):
     assert {name for prompt in prompts for name in prompt.images} == images_of(folder)
 
 
+def test_prompts_that_ask_for_the_answer_alone(root, tmp_path):
+    """What is read back asks for no reasoning either, and learns none."""
+    folder, _ = built(root, tmp_path / "out", 6, thinks=False)
+    for prompt in assert_as_on_the_fly(folder, section_of(root, thinks=False), 6):
+        assert prompt.question.response == f"<answer>{prompt.question.solution}</answer>"
+        assert "hink" not in prompt.question.text
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("binary", [False, True])
 def test_varied_prompts_are_those_of_training(rich, tmp_path, binary):

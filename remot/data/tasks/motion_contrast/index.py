@@ -9,7 +9,7 @@ from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
 from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Clip, Triplet, solution_of
+from remot.structures import Clip, Triplet
 
 #: Triplets drawn for a prompt until the requested format can ask about one.
 MAX_DRAWS = 200
@@ -64,7 +64,6 @@ class MotionContrastIndex(TaskIndex):
             format=asked.name,
             labels=self.writer.labels(triplet),
             negative=triplet.negative,
-            answer="" if self.writer.thinks else solution_of(written.slots),
             thinks=self.writer.thinks,
         )
         return triplet.clip, plan

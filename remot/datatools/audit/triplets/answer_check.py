@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 
-from remot.data.questions.templates import CLAIM_CLOSING, CLOSING, NUMBER_CLOSING, Wordings
+from remot.data.questions.templates import CLAIM_CLOSING, CLOSING, NUMBER_CLOSING, Wordings, without_thinking
 from remot.datatools.audit.tasks.prompt import thing
 from remot.datatools.audit.triplets.tuples import MASK_FRAME, NO_MOTION, WORDS
 from remot.structures import Question, Slot, Triplet
@@ -40,7 +40,9 @@ def _frame_fault(question: Question, triplet: Triplet, wordings: Wordings) -> st
     if not heading:
         return f"the text does not begin with a question about {attribute} {subject}".rstrip()
     lines = question.text.removeprefix(heading).split("\n")
-    if len(lines) != len(question.slots) + 1 or lines[-1] != closing.get(len(question.slots)):
+    wanted = closing.get(len(question.slots), "")
+    wanted = wanted if question.thinks else without_thinking(wanted)
+    if len(lines) != len(question.slots) + 1 or lines[-1] != wanted:
         return "the text has other lines than the questions and what to answer with"
     return ""
 

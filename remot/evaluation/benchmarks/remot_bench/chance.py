@@ -6,7 +6,6 @@ from itertools import product
 
 import numpy as np
 
-from remot.answers import render_response
 from remot.datatools.audit.baselines import TextOnlyPrompt
 from remot.datatools.audit.blind import blind_answers, score_guesses
 from remot.evaluation.scores import judge
@@ -70,7 +69,7 @@ def _blind_scores(questions: Sequence[Question], seed: int) -> dict[str, dict[st
 
 
 def _scores(question: Question, letters: str) -> dict[str, float]:
-    judged = judge(render_response("", letters), question)
+    judged = judge(question.respond(letters), question)
     logic = judged.logic if np.isnan(judged.logic) else float(judged.logic == 1.0)
     return {
         "overall": judged.overall,
