@@ -66,7 +66,7 @@ def test_plain_folders_are_right(tmp_path, settings):
     found = audit_built(folder, data_from(section_of(root, **settings)))
     (labels,) = found.labels
     assert (labels.wrong, labels.letters, labels.impossible, found.facts, found.images) == ([], [], [], [], [])
-    assert found.num_images == (60 if settings else 90)
+    assert found.num_images == (60 if "binary" in settings else 90)
 
 
 def test_only_the_first_ones_are_checked_if_asked(folder, data):
