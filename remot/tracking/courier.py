@@ -1,6 +1,7 @@
 """Delivers a run's records to MLflow from a thread of its own, so that no step waits for the store."""
 
 import errno
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 #: Longest value that MLflow takes, and where longer ones are stored whole.
 MAX_PARAM_CHARS, LONG_SETTINGS_FILE = 6000, "long_settings.json"
 _PARAMS_PER_CALL, _METRICS_PER_CALL = 100, 900
+#: What MLflow takes for no part of a parameter's name, such as the bracket in that of a folder.
+_NO_KEY = re.compile(r"[^/\w.\- :]")
 _MAX_TAG_CHARS = 5000
 #: Longest time of one delivery; of an upload of a text; of all that is left when a run ends; and of that if the store
 #: fails at the end.
@@ -289,7 +292,7 @@ def _set_tags(client: "MlflowClient", run_id: str, tags: Mapping[str, str]) -> N
 def _log_params(client: "MlflowClient", run_id: str, params: Mapping[str, str]) -> None:
     from mlflow.entities import Param
 
-    listed = [Param(name, value) for name, value in params.items()]
+    listed = [Param(_NO_KEY.sub("_", name), value) for name, value in params.items()]
     for start in range(0, len(listed), _PARAMS_PER_CALL):
         client.log_batch(run_id, params=listed[start : start + _PARAMS_PER_CALL])
 

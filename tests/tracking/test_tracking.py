@@ -39,7 +39,7 @@ from remot.tracking import client as client_module
 from remot.tracking.client import require_writable
 from remot.tracking.command import save
 from remot.tracking.compare import CONTINUED_WITH, CompareTable, _settings, continued_with
-from remot.tracking.courier import _changes, short
+from remot.tracking.courier import _changes, _log_params, short
 from remot.tracking.groups import RunRow, full_key, group_runs, settings_that_matter, short_names
 from remot.tracking.plot import _group_label, running_mean
 from remot.tracking.render import run_cells, shown_setting, to_json, to_markdown
@@ -680,3 +680,18 @@ def test_a_file_that_is_cut_off_while_it_is_saved_leaves_the_one_before(sweep, t
         save(table, significance(table), **{name: file})
     assert file.read_text() == "before"
     assert list(tmp_path.glob(".*")) == []
+
+
+def test_names_of_parameters_are_such_as_mlflow_takes():
+    """A folder of a mixture may have any name, and one refused name would take all parameters with it."""
+    from mlflow.utils.validation import _validate_param_name
+
+    class Client:
+        def log_batch(self, run_id, params):  # noqa: ARG002
+            self.names = [one.key for one in params]
+
+    client = Client()
+    _log_params(client, "run", {"data.reader.folders.robot (2024).fps": "3", "a+b": "1", "ü/b c-d:e": "2"})
+    for name in client.names:
+        _validate_param_name(name)
+    assert client.names == ["data.reader.folders.robot _2024_.fps", "a_b", "ü/b c-d:e"]

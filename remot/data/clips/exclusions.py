@@ -60,7 +60,7 @@ class Exclusions:
         return cls(tuple(line for line in lines if line and not line.startswith("#")), file)
 
     def remaining(self, clips: Sequence[_Clip]) -> list[_Clip]:
-        """The clips of which neither the own name nor that of the scene is listed.
+        """The clips of which neither the own name nor that of the scene is listed, with or without that of a folder.
 
         Raises:
             AnnotationError: If none is left.
@@ -69,7 +69,7 @@ class Exclusions:
         patterns = [name.replace("[", "[[]").replace("?", "[?]") for name in self.names]
         left = []
         for clip in clips:
-            own = clip.clip_id, clip.scene_id
+            own = {name for whole in (clip.clip_id, clip.scene_id) for name in (whole, whole.partition("/")[2]) if name}
             is_listed = any(fnmatchcase(name, one) for name in own for one in patterns)
             if not is_listed and (not self.items or self.items.isdisjoint(names_of_sources(own))):
                 left.append(clip)

@@ -1,5 +1,6 @@
 """Several formats below one root: whose reader reads what, names, links, and what is refused."""
 
+import json
 import pickle
 
 import pytest
@@ -16,6 +17,7 @@ from remot.data.annotations import (
     SevenScenesReader,
 )
 from remot.data.clips.catalogue_cache import catalogue_path, load_catalogue, save_catalogue
+from remot.data.clips.exclusions import Exclusions, names_of_sources
 from remot.data.experts import CameraYaw
 from remot.data.prompt_data import PromptData
 from remot.data.tasks import MotionContrast
@@ -50,12 +52,12 @@ def test_each_folder_is_read_by_its_own_reader(root):
     alone = {
         name: list(reader.read(root / name)) for name, reader in mixture().folders.items()
     }  # the same readers, a folder at a time
-    wanted = [f"{name.replace('/', '-')}-{clip.clip_id}" for name, clips in alone.items() for clip in clips]
+    wanted = [f"{name}/{clip.clip_id}" for name, clips in alone.items() for clip in clips]
     assert list(found) == wanted
     assert len(alone["rgbd/scenes"]) == 2, "eight frames cut into fours"
     for clips, name in zip(alone.values(), alone, strict=True):
         for clip in clips:
-            mixed = found[f"{name.replace('/', '-')}-{clip.clip_id}"]
+            mixed = found[f"{name}/{clip.clip_id}"]
             assert (mixed.scene_id, mixed.domain, mixed.media) == (clip.scene_id, clip.domain, clip.media)
             if clip.camera is not None:
                 assert_close(mixed.camera.camera_to_world, clip.camera.camera_to_world)
@@ -67,7 +69,7 @@ def test_one_run_asks_about_all_of_them(root):
     )
     data.setup()
     prompts = data.prompts["train"]
-    asked = {prompts.plan(address)[1].clip_id.split("-")[0] for address in range(100)}
+    asked = {prompts.plan(address)[1].clip_id.split("/")[0] for address in range(100)}
     assert asked == {"own", "captures", "rgbd"}
     assert data.data_record()["reader"] == "MixtureReader"
     assert "captures/garden/transforms.json" in data.data_record()["sha256"]
@@ -86,7 +88,7 @@ def test_a_folder_may_be_a_link_and_its_media_stay_in_it(root, tmp_path):
 
 def test_a_worker_reads_the_same(root):
     reader, source = pickle.loads(pickle.dumps((mixture(), mixture().sources(root)[-1])))
-    assert reader.clip_of(source, root.resolve()).clip_id.startswith("rgbd-scenes-")
+    assert reader.clip_of(source, root.resolve()).clip_id.startswith("rgbd/scenes/")
 
 
 @pytest.mark.parametrize("name", ["", ".", "..", "/data", "own/../../x"])
@@ -126,10 +128,8 @@ def test_the_command_line_takes_it(root, tmp_path):
     )
     words = ["--config", config, "--root", root, "--out", tmp_path / "out", "--num_triplets", 24]
     main(["data", "build", *map(str, words)])
-    assert {name.split("-")[0] for name in (folder.name for folder in (tmp_path / "out/frames").iterdir())} == {
-        "own",
-        "captures",
-    }
+    named = [json.loads(line)["remot"]["clip"] for line in (tmp_path / "out/prompts.jsonl").read_text().splitlines()]
+    assert {name.split("/")[0] for name in named} == {"own", "captures"}
 
 
 def test_the_recipe_parses_and_says_how_to_launch_it(tmp_path):
@@ -155,7 +155,7 @@ def two_folders(tmp_path, **weights):
 
 def share_of_b(data, count=400):
     prompts = data.prompts["train"]
-    return sum(prompts.plan(address)[1].clip_id == "b-pan" for address in range(count)) / count
+    return sum(prompts.plan(address)[1].clip_id == "b/pan" for address in range(count)) / count
 
 
 def test_clips_are_drawn_by_the_weight_of_their_folder(tmp_path):
@@ -173,7 +173,52 @@ def test_other_weights_are_other_data(tmp_path):
     assert [entry.weight for entry in heavy.catalogue.entries] == [1.0, 3.0]
 
 
-@pytest.mark.parametrize(("name", "weight"), [("c", 1.0), ("a", 0.0), ("a", -1.0), ("a", float("nan"))])
+@pytest.mark.parametrize(("name", "weight"), [("c", 1.0), ("a", 0.0), ("a", -1.0), ("a", float("nan")), ("a", 1e300)])
 def test_weights_that_mean_nothing_are_refused(name, weight):
     with pytest.raises(ConfigError, match=r"data\.reader\.weights"):
         MixtureReader(folders={"a": NativeReader()}, weights={name: weight})
+
+
+@pytest.mark.parametrize(("listed", "left"), [("b/pan", ["a/pan"]), ("a*", ["b/pan"]), ("pans", ["a/pan", "b/pan"])])
+def test_a_list_names_clips_with_their_folder(tmp_path, listed, left):
+    """``a*`` is a folder, and the scene of its clip."""
+    entries = two_folders(tmp_path).catalogue.entries
+    assert [entry.clip_id for entry in Exclusions((listed,)).remaining(entries)] == left
+
+
+def test_a_list_names_clips_without_their_folder(tmp_path):
+    entries = two_folders(tmp_path).catalogue.entries
+    with pytest.raises(AnnotationError, match="all 2 clips are excluded"):
+        Exclusions(("pan",)).remaining(entries)
+
+
+def test_a_video_of_a_benchmark_is_found_in_a_folder(tmp_path):
+    """By its name alone, as without a mixture."""
+    write_folder(tmp_path / "ch", [camera_clip((0, 20, 40, 20, 0), clip_id=name) for name in ("3MSZA", "other")])
+    reader = MixtureReader(folders={"ch": NativeReader()})
+    exclusions = Exclusions(items=frozenset(names_of_sources(["charades/3MSZA.mp4"])))
+    for found in (reader.read(tmp_path), NativeReader().read(tmp_path / "ch")):
+        assert [clip.clip_id.split("/")[-1] for clip in exclusions.remaining(list(found))] == ["other"]
+
+
+@pytest.mark.parametrize("names", [("a", "./a"), ("a", "a/"), ("a", "a/b"), ("a/b", "a")])
+def test_folders_are_read_once(names):
+    with pytest.raises(ConfigError, match=r"second time|lies in"):
+        MixtureReader(folders=dict.fromkeys(names, NativeReader()))
+
+
+def test_links_to_one_place_are_found(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").symlink_to("a")
+    with pytest.raises(ConfigError, match="lies in"):
+        MixtureReader(folders={"a": NativeReader(), "b": NativeReader()}).sources(tmp_path)
+
+
+def test_a_misspelt_folder_and_a_year_and_a_mixture_within(root):
+    with pytest.raises(AnnotationError, match="captres is no folder, did you mean 'captures'"):
+        MixtureReader(folders={"captres": NativeReader()}).sources(root)
+    with pytest.raises(ConfigError, match="no folder 'captres', did you mean 'captures'"):
+        MixtureReader(folders={"captures": NativeReader()}, weights={"captres": 2.0})
+    assert MixtureReader(folders={2024: NativeReader()}, weights={2024: 2.0}).weights == {"2024": 2.0}
+    with pytest.raises(ConfigError, match="a is a mixture itself"):
+        MixtureReader(folders={"a": mixture()})

@@ -1,5 +1,6 @@
 """Which clips can answer which pattern, so that a whole data set is balanced and not only each clip."""
 
+import math
 from collections.abc import Hashable, Sequence
 from typing import Literal, NamedTuple
 
@@ -36,7 +37,7 @@ class _Group:
         shares = np.array([attribute.patterns[pattern] for pattern in self.patterns])
         self.shares = balanced_shares(self.answers, shares)
         entries = {entry for held in owners.values() for entry in held}
-        self.weight = sum(weights[entry.clip_index] for entry in entries)
+        self.weight = math.fsum(weights[entry.clip_index] for entry in entries)  # whatever the order of a set
         self.by_negative: dict[Pattern, list[tuple[list[Entry], WeightedDraw]]] = {}
         for pattern, held in owners.items():
             kinds: dict[int, list[Entry]] = {}
