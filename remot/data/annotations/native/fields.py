@@ -1,5 +1,6 @@
 """The parts of a clip in the native format, each from its JSON value to its record."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -212,7 +213,7 @@ def truths_from(where: str, value: object) -> NDArray[np.bool_]:
     return np.array(value, dtype=np.bool_)
 
 
-def bool_from(where: str, content: dict[str, Any], key: str, *, default: bool) -> bool:
+def bool_from(where: str, content: Mapping[str, Any], key: str, *, default: bool) -> bool:
     """The true or false under ``key``."""
     value = content.get(key, default)
     if not isinstance(value, bool):
