@@ -25,7 +25,7 @@ from tests.data.annotations.objects import (
     test_sims_v,
 )
 from tests.data.annotations.robots import test_agibot, test_aloha, test_effector_poses, test_lerobot, test_rlds
-from tests.data.handmade import camera_clip
+from tests.data.handmade import camera_clip, write_folder
 
 
 def write_native(root):
@@ -50,6 +50,10 @@ BOX = {"path": "x/y/GOT-10k_Train_1", "object": "sloth", "gt": [[0.1, 0.1, 0.5, 
 #: For each reader how its files are written; those that a package of its own reads have no text.
 READERS = {
     "native": (write_native, annotations.NativeReader),
+    "mixture": (
+        lambda root: write_folder(root / "own", [camera_clip((0, 10, 20, 20))]),
+        partial(annotations.MixtureReader, folders={"own": annotations.NativeReader()}),
+    ),
     "tum": (shot_in(layouts.write_tum), annotations.TUMReader),
     "slambook": (shot_in(layouts.write_slambook), annotations.TUMReader),
     "euroc": (shot_in(layouts.write_euroc), annotations.EuRoCReader),
