@@ -4,7 +4,8 @@ Everything that derives from :class:`RemotError` reaches the terminal as one sen
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 
@@ -102,6 +103,23 @@ def text_of(error: BaseException) -> str:
         return str(error)
     except Exception as fault:  # noqa: BLE001 (the error itself is to be reported)
         return f"its text cannot be had ({type(fault).__name__})"
+
+
+#: Names that an error lists at most.
+MAX_NAMED = 30
+
+
+def did_you_mean(name: object, known: Iterable[str], lead: str = "choose from") -> str:
+    """The end of a sentence about an unknown name: the known one most like it, else all of them after ``lead``."""
+    known = list(known)
+    near = get_close_matches(str(name), known, n=1)
+    return f"did you mean {near[0]!r}?" if near else f"{lead} {listed(known)}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names with commas, :data:`MAX_NAMED` at most; "nothing" where there are none."""
+    more = f" and {len(names) - MAX_NAMED} others" if len(names) > MAX_NAMED else ""
+    return (", ".join(names[:MAX_NAMED]) or "nothing") + more
 
 
 #: What PyTorch says where the system gives no memory for a tensor on the CPU.

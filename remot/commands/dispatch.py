@@ -1,6 +1,5 @@
 """Chooses the subcommand. Training commands go to Lightning's command line, the others are plain functions."""
 
-import difflib
 import itertools
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -9,7 +8,7 @@ from typing import NoReturn
 
 from remot.commands.configs import with_recipes
 from remot.commands.environment import require_numeric_variables
-from remot.errors import ConfigError, require_docstrings
+from remot.errors import ConfigError, did_you_mean, require_docstrings
 from remot.terminal import write_out
 
 TRAINING = ("fit", "validate", "test", "predict", "doctor")
@@ -244,8 +243,5 @@ def _run_own(name: str, args: list[str]) -> None:
 
 
 def _refuse(prog: str, word: str, known: Iterable[str]) -> NoReturn:
-    known = list(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(known)}"
-    msg = f"{prog} has no command {word!r:.80}, {hint}"
+    msg = f"{prog} has no command {word!r:.80}, {did_you_mean(word, known)}"
     raise ConfigError(msg)

@@ -1,5 +1,8 @@
 """The stretches of a first answer shown again, as a second turn (after VideoChat-R1.5, arXiv 2509.21100)."""
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 
 from remot.environments.base import Environment, Episode, Reply
@@ -35,6 +38,11 @@ class SecondLook(Environment):
         self.num_frames = num_frames
         self.max_stretches = max_stretches
         self.side_pixels = side_pixels
+
+    def demonstrate(self, episode: Episode) -> Sequence[str]:
+        """The right response, and the same again after a look; at once where it gives none."""
+        right = episode.question.response
+        return [right] if self.respond(replace(episode, response=right)) is None else [right, right]
 
     def respond(self, episode: Episode) -> Reply | None:
         """The frames, once."""

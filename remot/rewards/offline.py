@@ -1,6 +1,5 @@
 """Completions that were sampled elsewhere: lines of ``{"task", "completion", "reference"}`` to questions and texts."""
 
-import difflib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from remot.answers import ANSWER_CLOSE, ANSWER_OPEN, LETTERS
-from remot.errors import AnnotationError
+from remot.errors import AnnotationError, did_you_mean
 from remot.files import bounded_lines, cause_of, open_named
 from remot.structures import Box, BoxTrack, Interval, MotionLabel, Question, Reference, Slot
 
@@ -148,9 +147,7 @@ def _object(where: str, value: object) -> Mapping[str, Any]:
 def _check_keys(where: str, held: Mapping[str, Any], known: Sequence[str]) -> None:
     for key in held:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-            msg = f"{where}: unknown key {key!r:.60}, {hint}"
+            msg = f"{where}: unknown key {key!r:.60}, {did_you_mean(key, known)}"
             raise AnnotationError(msg)
 
 

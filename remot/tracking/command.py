@@ -4,11 +4,10 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, assert_never
 
-from remot.errors import ConfigError
+from remot.errors import ConfigError, did_you_mean
 from remot.files import cause_of, write_whole
 from remot.terminal import console, write_err, write_out
 from remot.tracking.client import DEFAULT_STORE
@@ -112,8 +111,7 @@ def chosen_runs(experiment: str | None, tracking_uri: str, chosen: Sequence[str]
     by_name = {run.name: run for run in known} | {run.run_id: run for run in known} | folders
     for name in chosen:
         if name not in by_name:
-            near = get_close_matches(name, by_name, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(run.name for run in known)}"
+            hint = did_you_mean(name, [run.name for run in known], "it has")
             msg = f"--runs {name:.200}: the experiment {experiment} has no such run, nor is it a folder; {hint}"
             raise ConfigError(msg)
     return tuple(by_name[name] for name in dict.fromkeys(chosen))

@@ -3,11 +3,10 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 
 import numpy as np
 
-from remot.errors import ConfigError
+from remot.errors import ConfigError, did_you_mean
 from remot.evaluation.answer_table import PolicyAnswers, QuestionKey
 from remot.evaluation.paired import Difference, holm, paired_difference, seed_difference
 from remot.structures import interval_note
@@ -159,8 +158,7 @@ def metrics_to_test(table: CompareTable, asked: Sequence[str]) -> list[str]:
     for name in asked:
         below = [one for one in known if one == name or one.startswith(f"{name}/")]
         if not below and known:
-            near = get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+            hint = did_you_mean(name, known, "there are")
             msg = f"--metrics {name:.80}: no run has scores of that name per question; {hint}"
             raise ConfigError(msg)
         chosen |= dict.fromkeys(below)

@@ -198,7 +198,7 @@ def test_missing_media_are_named_before_a_model_is_looked_for(tmp_path, rows, ca
 @pytest.mark.parametrize(
     ("words", "fact"),
     [
-        (("--benchmark", "jsnol", "--model", "remot-tiny"), "did you mean jsonl"),
+        (("--benchmark", "jsnol", "--model", "remot-tiny"), "did you mean 'jsonl'"),
         (("--benchmark", "jsonl"), "--model"),
         (("--benchmark", "jsonl", "--model", "m", "--endpoint", "http://h"), "--endpoint"),
         (("--benchmark", "jsonl", "--endpoint", "http://h"), "--model_name"),
@@ -218,7 +218,7 @@ def test_what_does_not_fit_is_refused(rows, capsys, words, fact):
 def test_data_may_be_left_out_for_remot_bench_alone(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert "--data" in complaint(capsys, "--benchmark", "jsonl", "--model", model_folder())
-    assert "did you mean remot-bench" in complaint(capsys, "--benchmark", "remot-bensh", "--model", model_folder())
+    assert "did you mean 'remot-bench'" in complaint(capsys, "--benchmark", "remot-bensh", "--model", model_folder())
     assert "nowhere" in complaint(capsys, "--benchmark", "remot-bench", "--model", "nowhere")
     assert not evaluate_data.BENCH_FOLDER.exists()
     monkeypatch.setattr(evaluate_data, "NUM_BENCH_PROMPTS", 14)

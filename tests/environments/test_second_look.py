@@ -53,6 +53,19 @@ def test_there_is_one_look_and_only_where_answers_name_times():
     assert reply_to(answer, clip=Frames(can_read=False)) is None
 
 
+@pytest.mark.parametrize(
+    ("question", "times"),
+    [
+        (replace(GROUNDED, target="<answer>A</answer><glue>[(1.0, 1.4)]</glue>"), 2),
+        (replace(GROUNDED, target="<answer>A</answer><glue>[(9.0, 12.0)]</glue>"), 1),
+        (make_question(), 1),
+    ],
+)
+def test_the_right_response_is_given_again_after_a_look(question, times):
+    """As SFT learns it: who has seen one turn alone cannot take a second one."""
+    assert SecondLook().demonstrate(Episode(question, clip=Frames(), images_left=4)) == [question.response] * times
+
+
 def test_settings_that_cannot_work():
     with pytest.raises(ConfigError, match="SecondLook"):
         SecondLook(num_frames=0)

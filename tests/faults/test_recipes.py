@@ -74,6 +74,7 @@ RECIPES = {
     "quickstart_revisits.yaml": REWARD | {"data.options.revisits.after": 2, "data.options.revisits.share": 0.5},
     "turns/frame_requests.yaml": TURNS | {"model.scheduler.init_args.milestones": "[3]"},
     "turns/frame_thinker.yaml": TURNS,
+    "turns/second_look.yaml": TURNS | {"model.scheduler.init_args.milestones": "[3]"},
     "tasks/views.yaml": TASKS,
     "tasks/referring.yaml": TASKS,
     "data/sims_v.yaml": REWARD | {"root": "walks", "data.tasks": str([f"remot.data.tasks.{one}" for one in ROOMS])},

@@ -130,7 +130,7 @@ def test_scores_below_a_name_can_be_chosen():
     table = table_of("e", runs)
     tests = significance(table, metrics=["attribute"]).contrasts
     assert [one.metric for one in tests] == ["attribute/camera_yaw/partial", "attribute/gripper/partial"]
-    with pytest.raises(ConfigError, match=r"partail.*did you mean partial"):
+    with pytest.raises(ConfigError, match=r"partail.*did you mean 'partial'"):
         significance(table, metrics=["partail"])
 
 

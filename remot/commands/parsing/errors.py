@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from remot.commands.parsing.config_files import read_config_file
-from remot.errors import ConfigError, known_cause
+from remot.errors import ConfigError, known_cause, listed
 
 NEAREST = "(nearest that exists:"
 #: How the parser says that no class has the name given.
@@ -24,8 +24,6 @@ A_NUMBER = "Expected a <class 'float'>"
 #: How the parser of one class's settings begins; its keys are these settings.
 OF_ONE_CLASS = "Option '"
 NO_SETTINGS = {"help", "config", "print_config"}
-#: Names in a suggestion, at most.
-MAX_NAMED = 30
 #: How alike two words must be for one to be suggested for the other.
 SIMILARITY = 0.6
 #: The same for whole keys, and for keys of another section.
@@ -155,9 +153,9 @@ def _settings(one: type) -> Iterator[str]:
 def _nearest_or_all(wrong: str, names: set[str]) -> str:
     """The name most like ``wrong``, all of them if none is near, "" if there are none."""
     close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
-    if close or len(names) <= MAX_NAMED:
-        return close[0] if close else ", ".join(sorted(names))
-    return f"{', '.join(sorted(names)[:MAX_NAMED])} and {len(names) - MAX_NAMED} others"
+    if not names:
+        return ""
+    return close[0] if close else listed(sorted(names))
 
 
 def _expected_classes(text: str, types: Mapping[str, Any]) -> list[type]:

@@ -6,13 +6,12 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from remot.commands.configs import find_config
 from remot.commands.parsing.config_files import read_config_file
-from remot.errors import ConfigError
+from remot.errors import ConfigError, did_you_mean
 from remot.tracking.groups import short_names
 
 KEYS = ("config", "set", "grid", "seeds")
@@ -93,9 +92,7 @@ def read_sweep(file: Path) -> Sweep:
     content = read_config_file(file)
     for key in content:
         if key not in KEYS:
-            near = get_close_matches(str(key), KEYS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"a sweep has {', '.join(KEYS)}"
-            msg = f"{file}: there is no key {key!r:.80}, {hint}"
+            msg = f"{file}: there is no key {key!r:.80}, {did_you_mean(key, KEYS, 'a sweep has')}"
             raise ConfigError(msg)
     configs = tuple(find_config(name) for name in _listed(content.get("config", [])))
     if not configs:

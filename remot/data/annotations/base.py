@@ -1,6 +1,5 @@
 """What every annotation reader shares: finding the files, unique clip ids, and safe ways into untrusted text."""
 
-import difflib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from typing import Any, ClassVar, ParamSpec, TypeVar
 import numpy as np
 
 from remot.data.annotations.notices import Notices
-from remot.errors import AnnotationError, ConfigError
+from remot.errors import AnnotationError, ConfigError, did_you_mean
 from remot.files import cause_of, decode_text, find_files, lines_of, open_regular
 from remot.structures import Clip, FloatArray
 
@@ -277,9 +276,7 @@ def check_keys(where: str, found: Iterable[str], required: Iterable[str], option
     found, required = set(found), set(required)
     known = sorted(required | set(optional))
     for key in sorted(found - set(known)):
-        near = difflib.get_close_matches(key, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(known)}"
-        msg = f"{where}: unknown key {key!r}, {hint}"
+        msg = f"{where}: unknown key {key!r}, {did_you_mean(key, known, 'valid keys are')}"
         raise AnnotationError(msg)
     if missing := sorted(required - found):
         msg = f"{where}: key {missing[0]!r} is missing, add it"

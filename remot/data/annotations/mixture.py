@@ -1,14 +1,13 @@
 """Clips of several formats in one run: a folder for each below the root."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from itertools import permutations
 from pathlib import Path, PurePath, PurePosixPath
 from typing import TypeVar
 
 from remot.data.annotations.base import AnnotationReader, ClipSource
-from remot.errors import AnnotationError, ConfigError
+from remot.errors import AnnotationError, ConfigError, did_you_mean
 from remot.structures import Clip
 
 #: Weights that are taken; sums of a million clips stay exact enough.
@@ -67,7 +66,8 @@ class MixtureReader(AnnotationReader):
                 raise ConfigError(msg)
         for name, weight in self.weights.items():
             if name not in self.folders:
-                msg = f"data.reader.weights: there is no folder {name!r:.80}{_near(name, self.folders)}"
+                hint = did_you_mean(name, self.folders, "the folders are")
+                msg = f"data.reader.weights: there is no folder {name!r:.80}, {hint}"
                 raise ConfigError(msg)
             if not LEAST_WEIGHT <= weight <= MOST_WEIGHT:
                 bounds = f"from {LEAST_WEIGHT:g} to {MOST_WEIGHT:g}"
@@ -82,8 +82,8 @@ class MixtureReader(AnnotationReader):
         """The clips of all folders, one folder after the other."""
         for name in self.folders:
             if not (root / name).is_dir():
-                near = _near(name, [one.name for one in root.iterdir()]) if root.is_dir() else ""
-                msg = f"{root / name} is no folder{near}; data.reader.folders names the folders below --root"
+                hint = did_you_mean(name, sorted(one.name for one in root.iterdir()) if root.is_dir() else [], "it has")
+                msg = f"data.reader.folders: there is no {name!r:.80} below {root}, {hint}"
                 raise AnnotationError(msg, reason="missing")
         _require_apart({name: (root / name).resolve() for name in self.folders})
         return [
@@ -128,8 +128,3 @@ def _require_apart(paths: Mapping[str, PurePath]) -> None:
         if path.is_relative_to(other):
             msg = f"data.reader.folders: {inner} is or lies in the folder of {outer}; weights draw its clips more often"
             raise ConfigError(msg)
-
-
-def _near(name: str, known: Iterable[str]) -> str:
-    near: Sequence[str] = get_close_matches(name, list(known), n=1)
-    return f", did you mean {near[0]!r}?" if near else ""

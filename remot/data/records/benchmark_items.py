@@ -3,7 +3,6 @@
 A benchmark's rows are not part of this library, so its file or folder is given with its name.
 """
 
-import difflib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from remot.data.records.jsonl import bounded_lines, read_lines
 from remot.data.records.parsing import from_record
 from remot.data.records.qa_jsonl import read_qa
 from remot.data.records.tables import rows_in
-from remot.errors import AnnotationError, ConfigError
+from remot.errors import AnnotationError, ConfigError, did_you_mean
 from remot.files import expanded
 
 #: Keys of a row that name its scene, video or images; the first that a row has counts.
@@ -51,9 +50,7 @@ def named_benchmark(value: Path) -> tuple[str, Path] | None:
         msg = f"data.options.exclude: {name} needs the benchmark's file or folder: {name}=PATH"
         raise ConfigError(msg)
     if is_named and not expanded(value).exists():
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(known)}"
-        msg = f"data.options.exclude: there is no benchmark {name!r:.60}; {hint}"
+        msg = f"data.options.exclude: there is no benchmark {name!r:.60}; {did_you_mean(name, known)}"
         raise ConfigError(msg)
     return None
 

@@ -1,11 +1,10 @@
 """Benchmarks by name, and what runs them: ``remot evaluate``."""
 
-import difflib
 from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from remot.errors import ConfigError
+from remot.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from remot.evaluation.benchmarks.base import Benchmark
@@ -47,7 +46,5 @@ def require_benchmark(name: str) -> None:
         ConfigError: With the nearest.
     """
     if name not in BENCHMARKS:
-        near = difflib.get_close_matches(name, BENCHMARKS, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"choose from {', '.join(BENCHMARKS)}"
-        msg = f"--benchmark {name!r:.60} is unknown; {hint}"
+        msg = f"--benchmark {name!r:.60} is unknown; {did_you_mean(name, BENCHMARKS)}"
         raise ConfigError(msg)

@@ -133,7 +133,7 @@ def test_questions_of_a_benchmark_are_not_trained_on(tmp_path):
 
 @pytest.mark.parametrize(
     ("value", "fact"),
-    [("vsi-bench", "vsi-bench=PATH"), ("vsi_bench=x", "did you mean vsi-bench"), ("abc=x", "sti-bench")],
+    [("vsi-bench", "vsi-bench=PATH"), ("vsi_bench=x", "did you mean 'vsi-bench'"), ("abc=x", "sti-bench")],
 )
 def test_names_that_are_wrong(value, fact):
     with pytest.raises(ConfigError, match=fact):
