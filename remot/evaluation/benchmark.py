@@ -1,8 +1,8 @@
 """Asking a policy held-out questions and judging what it says."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from functools import cached_property
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property, partial
 from typing import Any, Literal
 
 from remot.distributed import all_gather_objects, interleave
@@ -11,13 +11,14 @@ from remot.errors import ConfigError
 from remot.evaluation.perception import IterativePerception, Resampler, resample_frames
 from remot.evaluation.scores import JudgedCompletion, ScoreTable, judge, score_table
 from remot.evaluation.task_scores import with_rewards
+from remot.models.inputs.prompts import EncodedPrompts
 from remot.models.policy import VLMPolicy
 from remot.rewards import Reward
 from remot.rollout.decoding.engine import RolloutEngine
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, require_lengths
-from remot.rollout.sources import ClipSource, PolicyRollouts, RolloutSource
+from remot.rollout.sources import ClipSource, PolicyRollouts, RolloutSource, SampledPrompts
 from remot.rollout.turns import ConversationRollouts
-from remot.structures import PromptBatch, Question, Rollout
+from remot.structures import PromptBatch, Rollout
 
 #: Settings of ``generate`` that are not supported, and the values at which they do nothing.
 NEUTRAL = {
@@ -87,6 +88,12 @@ class EvaluationSettings:
         """
         return self.sampling if self.generation == "sampling" else model_sampling(policy.generation_settings)
 
+    def request(self, sampling: SamplingSettings, names: tuple[str, ...]) -> RolloutRequest:
+        """Completions of prompts with these names: one of each if they are drawn greedily."""
+        num_completions = 1 if sampling.is_greedy else self.num_completions
+        address = RolloutAddress(self.seed, EVALUATION_STEP, names)
+        return RolloutRequest(num_completions, self.max_new_tokens, sampling, address)
+
 
 def model_sampling(own: Mapping[str, Any]) -> SamplingSettings:
     """A model's own generation settings, greedy unless it samples; 50 best tokens unless it says how many.
@@ -131,6 +138,10 @@ class AnsweredBatch:
     shown: Mapping[int, PromptBatch] = field(default_factory=dict)
 
 
+#: From prompts, what is sampled, and the same prompts encoded, if they are, to the answers and the encoded prompts.
+_Ask = Callable[[PromptBatch, RolloutRequest, EncodedPrompts | None], tuple[AnsweredBatch, EncodedPrompts]]
+
+
 def answer_batch(
     policy: VLMPolicy,
     batch: PromptBatch,
@@ -140,44 +151,85 @@ def answer_batch(
     resample: Resampler | None = None,
     clips: ClipSource | None = None,
 ) -> AnsweredBatch:
-    """Answer P prompts; greedy decoding answers each once. The engine changes speed and memory, no answer.
+    """Answer P prompts in one way; see :func:`answer_in_ways`."""
+    return answer_in_ways(policy, batch, settings, (sampling,), engine, resample, clips)[0]
 
-    Of conversations the last turn is judged.
+
+def answer_in_ways(
+    policy: VLMPolicy,
+    batch: PromptBatch,
+    settings: EvaluationSettings,
+    ways: Sequence[SamplingSettings],
+    engine: RolloutEngine | None = None,
+    resample: Resampler | None = None,
+    clips: ClipSource | None = None,
+) -> list[AnsweredBatch]:
+    """Answer P prompts in each of several ways; they are processed and encoded once for all of these.
+
+    Greedy decoding answers each prompt once. The engine changes speed and memory, no answer. Of conversations the last
+    turn is judged.
 
     Raises:
         ConfigError: If prompts are to be shown again and there is nothing that can.
     """
-
-    def ask(prompts: PromptBatch, names: tuple[str, ...], num_completions: int = 1) -> AnsweredBatch:
-        address = RolloutAddress(settings.seed, EVALUATION_STEP, names)
-        request = RolloutRequest(num_completions, settings.max_new_tokens, sampling, address)
-        sampled = settings.rollouts.sample(policy, prompts, request, clips or (lambda _: None), engine)
-        repeated = [question for question in prompts.questions for _ in range(num_completions)]
-        questions, answers = sampled.conversations.questions(repeated), sampled.conversations.answers
-        return AnsweredBatch(sampled.rollout, _judged(sampled.rollout, answers, questions, settings.reward))
-
-    names = tuple(question.prompt_id for question in batch.questions)
-    if settings.perception is not None and resample is None:
+    perception = settings.perception
+    if perception is not None and resample is None:
         msg = (
             "model.evaluation.perception shows clips again, but no task of data.tasks has answers that name "
             "stretches of time; add one such as TemporalGrounding or GroundedEventChoice, or leave perception out"
         )
         raise ConfigError(msg)
-    first = ask(batch, names, 1 if sampling.is_greedy else settings.num_completions)
-    if settings.perception is None or resample is None:
-        return first
-    last = resample_frames(
-        first.judged, batch.questions, settings.perception, resample, lambda *again: ask(*again).judged
-    )
+
+    def ask(
+        prompts: PromptBatch, request: RolloutRequest, encoded: EncodedPrompts | None
+    ) -> tuple[AnsweredBatch, EncodedPrompts]:
+        sampled = settings.rollouts.sample(policy, prompts, request, clips or (lambda _: None), engine, encoded)
+        return AnsweredBatch(sampled.rollout, _judged(sampled, prompts, settings.reward)), sampled.encoded
+
+    names = tuple(question.prompt_id for question in batch.questions)
+    requests = [settings.request(sampling, names) for sampling in ways]
+    answered = _first_answers(ask, batch, requests)
+    if perception is None or resample is None:
+        return answered
+    again = partial(_asked_again, ask, batch, perception, resample)
+    return [again(first, request) for first, request in zip(answered, requests, strict=True)]
+
+
+def _first_answers(ask: _Ask, batch: PromptBatch, requests: Sequence[RolloutRequest]) -> list[AnsweredBatch]:
+    """Answers to the batch as each request wants them; its encoded prompts are gone when this returns."""
+    answered: list[AnsweredBatch] = []
+    encoded = None
+    for request in requests:
+        first, encoded = ask(batch, request, encoded)
+        answered.append(first)
+    return answered
+
+
+def _asked_again(
+    ask: _Ask,
+    batch: PromptBatch,
+    perception: IterativePerception,
+    resample: Resampler,
+    first: AnsweredBatch,
+    request: RolloutRequest,
+) -> AnsweredBatch:
+    """The last answers to a batch, where clips are shown again."""
+
+    def ask_once(prompts: PromptBatch, names: tuple[str, ...]) -> Sequence[JudgedCompletion]:
+        address = replace(request.address, prompt_ids=names)
+        return ask(prompts, replace(request, num_completions=1, address=address), None)[0].judged
+
+    last = resample_frames(first.judged, batch.questions, perception, resample, ask_once)
     return AnsweredBatch(first.rollout, last.judged, last.shown)
 
 
-def _judged(
-    rollout: Rollout, answers: Sequence[Sequence[str]], questions: Sequence[Question], reward: Reward | None
-) -> list[JudgedCompletion]:
+def _judged(sampled: SampledPrompts, prompts: PromptBatch, reward: Reward | None) -> list[JudgedCompletion]:
     """All P x G completions of a rollout, scored by the question of each."""
+    rollout, conversations = sampled.rollout, sampled.conversations
+    num_completions = rollout.token_ids.shape[1]
+    questions = conversations.questions([one for one in prompts.questions for _ in range(num_completions)])
     completions = zip(
-        [text for group in answers for text in group],
+        [text for group in conversations.answers for text in group],
         questions,
         rollout.num_tokens.flatten().tolist(),
         rollout.finished.flatten().tolist(),
@@ -247,13 +299,13 @@ def run_benchmark(
         resample: Shows prompts again, where ``settings.perception`` wants that.
         clips: Frames of the clips of prompts, for ``settings.turns``.
     """
-    sampling = settings.drawn_by(policy)
+    ways = settings.drawn_by(policy), GREEDY
     sampled: list[Sequence[JudgedCompletion]] = []
     greedy: list[Sequence[JudgedCompletion]] = []
     for batch in batches:
-        answered = answer_batch(policy, batch, settings, sampling, engine, resample, clips)
+        answered, best = answer_in_ways(policy, batch, settings, ways, engine, resample, clips)
         sampled.append(answered.judged)
-        greedy.append(answer_batch(policy, batch, settings, GREEDY, engine, resample, clips).judged)
+        greedy.append(best.judged)
         if on_batch is not None:
             on_batch(batch, answered)
     return BenchmarkScores(judged_by_all(sampled), judged_by_all(greedy))

@@ -114,6 +114,7 @@ class RolloutSource(ABC):
         request: RolloutRequest,
         clips: ClipSource,
         engine: RolloutEngine | None = None,
+        encoded: EncodedPrompts | None = None,
     ) -> SampledPrompts:
         """Encode P prompts and sample G completions for each.
 
@@ -123,6 +124,7 @@ class RolloutSource(ABC):
             request: What is sampled.
             clips: Frames of the clips that prompts are about.
             engine: How the policy decodes; with default settings if None.
+            encoded: What this source has made of the same prompts for other completions; made anew if None.
         """
 
 
@@ -136,9 +138,10 @@ class PolicyRollouts(RolloutSource):
         request: RolloutRequest,
         clips: ClipSource,  # noqa: ARG002
         engine: RolloutEngine | None = None,
+        encoded: EncodedPrompts | None = None,
     ) -> SampledPrompts:
         """Decode with the policy's own weights."""
-        encoded = encode(policy, batch)
+        encoded = encode(policy, batch) if encoded is None else encoded
         rollout = generate(policy, encoded, request, engine)
         return SampledPrompts(encoded, rollout, Conversations.of_one_turn(rollout))
 

@@ -91,13 +91,14 @@ class ConversationRollouts(RolloutSource):
         request: RolloutRequest,
         clips: ClipSource,
         engine: RolloutEngine | None = None,
+        encoded: EncodedPrompts | None = None,
     ) -> SampledPrompts:
         """Converse about P prompts, G times each; ``max_new_tokens`` is that of one turn.
 
         Tokens [P, G, T] are those of all turns one after another, with gaps in the mask, and texts are transcripts.
         """
         batch = with_instructions(batch, self.settings, clips)
-        encoded = encode(policy, batch)
+        encoded = encode(policy, batch) if encoded is None else encoded
         first = generate(policy, encoded, request, engine)
         groups = _groups(batch, encoded, request.num_completions, clips)
         opened = [one for group in groups for one in group]

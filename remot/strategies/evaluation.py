@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 
 from remot.distributed import all_gather_objects, is_first_process
-from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_batch, judged_by_all
+from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_in_ways, judged_by_all
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion
 from remot.models.export import save_trained
@@ -88,26 +88,29 @@ class AnsweringModule(lightning.LightningModule):
     on_test_start = on_predict_start = on_validation_start
     on_test_end = on_predict_end = on_validation_end
 
-    def _evaluation_step(self, batch: PromptBatch, sampling: SamplingSettings) -> list[JudgedCompletion]:
-        source = prompt_source(self.trainer)
+    def _evaluation_step(self, batch: PromptBatch, *others: SamplingSettings) -> list[list[JudgedCompletion]]:
+        """The answers drawn as the settings say, and those drawn in other ways."""
+        source, policy = prompt_source(self.trainer), self.loaded_policy
         resample = None if source is None else source.resampler
+        ways = self.evaluation.drawn_by(policy), *others
         engine, clips = self.rollout_engine, clips_of(source)
-        return answer_batch(self.loaded_policy, batch, self.evaluation, sampling, engine, resample, clips).judged
+        return [one.judged for one in answer_in_ways(policy, batch, self.evaluation, ways, engine, resample, clips)]
 
     def validation_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts by sampling."""
         self._num_replaced += len(batch.replaced)
-        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
+        self._judged += self._evaluation_step(batch)
 
     def test_step(self, batch: PromptBatch, batch_idx: int) -> None:  # noqa: ARG002
         """Answer a batch of held-out prompts by sampling and greedily, as the evaluation of a fit does."""
         self._num_replaced += len(batch.replaced)
-        self._judged.append(self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy)))
-        self._judged_greedy.append(self._evaluation_step(batch, GREEDY))
+        sampled, greedy = self._evaluation_step(batch, GREEDY)
+        self._judged.append(sampled)
+        self._judged_greedy.append(greedy)
 
     def predict_step(self, batch: PromptBatch, batch_idx: int) -> list[dict[str, Any]]:  # noqa: ARG002
         """Answers with their scores, as dicts: Lightning does not collect frozen records."""
-        return [asdict(judged) for judged in self._evaluation_step(batch, self.evaluation.drawn_by(self.loaded_policy))]
+        return [asdict(judged) for judged in self._evaluation_step(batch)[0]]
 
     def on_validation_epoch_end(self) -> None:
         """Log the scores."""

@@ -14,7 +14,7 @@ from torch.optim import Optimizer
 
 from remot.commands.diagnosis.data import first_prompts, measured_prompts
 from remot.data.datamodule import MotionDataModule
-from remot.evaluation.benchmark import answer_batch
+from remot.evaluation.benchmark import answer_in_ways
 from remot.models.merging import adapted_layers, parameter_of
 from remot.models.parts import language_model
 from remot.models.policy import VLMPolicy
@@ -169,9 +169,8 @@ def _answer_seconds(module: PostTrainingModule, data: MotionDataModule) -> float
     test = data.prompts["test"]
     batch = collate_prompts([test.prompt(address) for address in range(min(len(test), data.batch_size))])
     policy, started = module.loaded_policy, time.perf_counter()
-    for sampling in (module.evaluation.drawn_by(policy), GREEDY):
-        ways = module.rollout_engine, data.resampler, data.clip_frames
-        answer_batch(policy, batch, module.evaluation, sampling, *ways)
+    ways, engine = (module.evaluation.drawn_by(policy), GREEDY), module.rollout_engine
+    answer_in_ways(policy, batch, module.evaluation, ways, engine, data.resampler, data.clip_frames)
     return time.perf_counter() - started
 
 

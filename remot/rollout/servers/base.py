@@ -81,9 +81,10 @@ class EngineRollouts(RolloutSource):
         request: RolloutRequest,
         clips: ClipSource,  # noqa: ARG002
         engine: RolloutEngine | None = None,  # noqa: ARG002
+        encoded: EncodedPrompts | None = None,
     ) -> SampledPrompts:
         """Ask the engine; see :func:`external_rollout`."""
-        encoded = encode(policy, batch)
+        encoded = encode(policy, batch) if encoded is None else encoded
         rollout = external_rollout(self.external, policy, batch, encoded, request)
         return SampledPrompts(encoded, rollout, Conversations.of_one_turn(rollout))
 
