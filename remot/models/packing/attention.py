@@ -2,7 +2,8 @@
 
 In a packed row stand a prompt and its completions, then the next prompt and its completions, and so on. A completion
 sees its prompt and itself, and nothing is padded: a prompt of L columns with completions of T columns takes
-L^2 / 2 + T * (L + T) pairs for each, and no mask of a whole row. In a decode step a prompt's keys are read once for all
+L^2 / 2 + T * (L + T) pairs for each, or about L^2 / 2 + T * (L + T / 2) where T is several blocks of queries, and no
+mask of a whole row. In a decode step a prompt's keys are read once for all
 its completions, and each completion reads its own. Query heads that share their keys become further rows of one
 product, so that no keys are copied for them.
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 KERNEL_NAME = "remot_packed"
 #: Completions whose lengths differ by less are computed together, padded to the longest of them.
 BUCKET_COLUMNS = 64
+#: Queries of a completion that are computed together: over the keys up to the last of them.
+BLOCK_QUERIES = 128
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +51,7 @@ class PackedLayout:
     biases: dict[tuple[int, int], Tensor] = field(default_factory=dict)
 
     def bias(self, length: int, num_tokens: int, heads_per_key: int, like: Tensor) -> Tensor:
-        """Numbers [R*T, L + T] to add to the scores of completions of T tokens behind L prompt columns."""
+        """Numbers [R*T, L + T] to add to the scores of T tokens of completions, behind L columns that all see."""
         key = length, num_tokens
         if key not in self.biases:
             self.biases[key] = completion_bias(length, num_tokens, heads_per_key, like)
@@ -155,22 +158,33 @@ def _behind_prompt(
     lengths = [query.shape[2] for query, _, _ in completions]
     longest = max(lengths)
     query, own_keys, own_values = (_stacked(parts, longest) for parts in zip(*completions, strict=True))
-    count, num_heads, _, size = query.shape  # [C, N, T, D]
-    num_key_heads, length = own_keys.shape[1], prompt[0].shape[2]
     keys, values = (
-        torch.cat([shared.expand(count, -1, -1, -1), own], dim=2)
+        torch.cat([shared.expand(len(lengths), -1, -1, -1), own], dim=2)
         for shared, own in zip(prompt[1:], (own_keys, own_values), strict=True)
     )  # [C, K, L + T, D]
+    blocks = torch.split(query, BLOCK_QUERIES, dim=2)
+    mixed = [
+        _block((block, keys, values), prompt[0].shape[2] + number * BLOCK_QUERIES, layout, scale, dropout)
+        for number, block in enumerate(blocks)
+    ]
+    rows = torch.cat(mixed, dim=2).transpose(1, 2).unbind()  # C of [T, N, D]
+    return [row[None, :own] for row, own in zip(rows, lengths, strict=True)]
+
+
+def _block(states: States, before: int, layout: PackedLayout, scale: float | None, dropout: float) -> Tensor:
+    """Queries [C, N, B, D] that stand behind ``before`` keys, over those and their own: [C, N, B, D]."""
+    query, keys, values = states
+    count, num_heads, num_queries, size = query.shape
+    heads_per_key, end = num_heads // keys.shape[1], before + num_queries
     mixed = scaled_dot_product_attention(
-        query.reshape(count, num_key_heads, -1, size),  # [C, K, R*T, D]
-        keys,
-        values,
-        attn_mask=layout.bias(length, longest, num_heads // num_key_heads, query),
+        query.reshape(count, keys.shape[1], -1, size),  # [C, K, R*B, D]
+        keys[:, :, :end],
+        values[:, :, :end],
+        attn_mask=layout.bias(before, num_queries, heads_per_key, query),
         dropout_p=dropout,
         scale=scale,
     )
-    rows = mixed.view(count, num_heads, longest, size).transpose(1, 2).unbind()
-    return [row[None, :own] for row, own in zip(rows, lengths, strict=True)]
+    return mixed.view(query.shape)
 
 
 def _stacked(parts: Sequence[Tensor], longest: int) -> Tensor:

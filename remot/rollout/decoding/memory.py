@@ -6,6 +6,7 @@ Sizes change memory and time, never results: noise has an address, and losses ca
 import torch
 
 from remot.models.memory import MemoryEstimate
+from remot.models.packing.attention import BLOCK_QUERIES
 
 #: Share of the free memory that is planned with; the rest is for fragments and what no estimate covers.
 PLANNED_SHARE = 0.8
@@ -34,12 +35,13 @@ def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: i
 def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
     """Memory of one prompt and its completions in a pass with gradient; arguments as of :func:`decode_bytes`.
 
-    Attention copies the prompt's keys and values for each completion, and adds one mask for all completions, with a row
-    for each query head that shares its keys.
+    Attention copies the prompt's keys and values for each completion, and adds a mask for each block of queries of all
+    completions, with a row for each query head that shares its keys, and the columns up to the block's end.
     """
     total = num_columns + num_completions * max_new_tokens
     rows = max_new_tokens * footprint.query_size // footprint.key_value_size
-    mask = rows * (num_columns + max_new_tokens) * footprint.bytes_per_number
+    columns = num_columns + (max_new_tokens + min(max_new_tokens, BLOCK_QUERIES)) // 2  # of a mask, the mean
+    mask = rows * columns * footprint.bytes_per_number
     # Of one token: what all blocks keep, and the keys and values among it.
     activations, cache = footprint.num_layers * footprint.block_bytes, footprint.cache_bytes
     if footprint.recomputes:  # the blocks' inputs and one whole block, with its keys and values

@@ -7,7 +7,10 @@ import torch
 from torch.nn.functional import scaled_dot_product_attention
 
 from remot.models.export import save_trained
+from remot.models.memory import MemoryEstimate
+from remot.models.packing import attention
 from remot.models.packing.attention import (
+    BLOCK_QUERIES,
     BUCKET_COLUMNS,
     KERNEL_NAME,
     PackedLayout,
@@ -16,6 +19,7 @@ from remot.models.packing.attention import (
     row_attention,
 )
 from remot.models.packing.kv_cache import SharedPromptCache
+from remot.rollout.decoding.memory import score_bytes
 from tests.models.test_parity import LOGPROB_TOLERANCE, assert_same_gradients, gradients_of, largest_gap, weights_like
 from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, random_completions
 
@@ -57,8 +61,11 @@ LAYOUTS = {
 
 @pytest.mark.parametrize(("num_heads", "num_key_heads"), HEADS)
 @pytest.mark.parametrize("groups", LAYOUTS.values(), ids=LAYOUTS)
-def test_a_row_is_the_dense_mask(num_heads, num_key_heads, groups):
-    """Results and gradients."""
+@pytest.mark.parametrize("block_queries", [None, 3])
+def test_a_row_is_the_dense_mask(monkeypatch, num_heads, num_key_heads, groups, block_queries):
+    """Results and gradients, with queries in blocks as they are and in smaller ones."""
+    if block_queries is not None:
+        monkeypatch.setattr(attention, "BLOCK_QUERIES", block_queries)
     total = sum(map(sum, groups))
     parts = tuple(states(n, total, k) for k, n in enumerate([num_heads, *2 * [num_key_heads]]))
     mixed = row_attention(parts, PackedLayout(groups), 0.3)
@@ -79,6 +86,16 @@ def test_masks_are_made_once_for_all_layers_and_none_is_of_a_whole_row():
     row_attention(parts, layout, None)
     assert {key: tuple(bias.shape) for key, bias in made.items()} == {(6, 5): (10, 11)}
     assert layout.biases[6, 5] is made[6, 5]
+
+
+def test_masks_are_of_blocks_of_queries_and_of_the_columns_before_them():
+    """Two heads share a key. The estimate of memory is their sum, where the blocks are full."""
+    layout, blocks = PackedLayout([(6, 3 * BLOCK_QUERIES)]), range(3)
+    row_attention(tuple(states(n, 6 + 3 * BLOCK_QUERIES, n) for n in (4, 2, 2)), layout, None)
+    wanted = {(6 + k * BLOCK_QUERIES, BLOCK_QUERIES): (2 * BLOCK_QUERIES, 6 + (k + 1) * BLOCK_QUERIES) for k in blocks}
+    assert {key: tuple(bias.shape) for key, bias in layout.biases.items()} == wanted
+    masks_alone = MemoryEstimate(0, 0, 0, 2, 0, 4, query_size=4, input_size=0, bytes_per_input=4)
+    assert score_bytes(masks_alone, 6, 1, 3 * BLOCK_QUERIES) == sum(one.nbytes for one in layout.biases.values())
 
 
 @pytest.mark.parametrize(("num_heads", "num_key_heads"), HEADS)
