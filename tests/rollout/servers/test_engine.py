@@ -72,12 +72,14 @@ def test_weights_then_caches_then_completions(tmp_path):
     assert folder.name == before.removesuffix("0") + "1"
     assert (folder / "adapter_model.safetensors").is_file()
     assert [path for path, _ in first] == [
-        "/health", "/v1/load_lora_adapter", "/reset_prefix_cache", "/reset_mm_cache", *[CHAT] * 6
-    ]  # fmt: skip
-    assert asked[:4] == [
+        *("/health", "/v1/load_lora_adapter", "/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"),
+        *[CHAT] * 6,
+    ]
+    assert asked[:5] == [
         ("/v1/load_lora_adapter", {"lora_name": folder.name, "lora_path": str(folder)}),
         ("/reset_prefix_cache", None),
         ("/reset_mm_cache", None),
+        ("/reset_encoder_cache", None),
         ("/v1/unload_lora_adapter", {"lora_name": before}),
     ]
     assert {body["model"] for body in completions_asked(asked)} == {folder.name}
