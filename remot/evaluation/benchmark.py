@@ -166,6 +166,8 @@ def answer_in_ways(
 ) -> list[AnsweredBatch]:
     """Answer P prompts in each of several ways; they are processed and encoded once for all of these.
 
+    Ways that are equal, as where a model's own generation is greedy, are answered once.
+
     Greedy decoding answers each prompt once. The engine changes speed and memory, no answer. Of conversations the last
     turn is judged.
 
@@ -187,12 +189,13 @@ def answer_in_ways(
         return AnsweredBatch(sampled.rollout, _judged(sampled, prompts, settings.reward)), sampled.encoded
 
     names = tuple(question.prompt_id for question in batch.questions)
-    requests = [settings.request(sampling, names) for sampling in ways]
-    answered = _first_answers(ask, batch, requests)
-    if perception is None or resample is None:
-        return answered
-    again = partial(_asked_again, ask, batch, perception, resample)
-    return [again(first, request) for first, request in zip(answered, requests, strict=True)]
+    requests = {sampling: settings.request(sampling, names) for sampling in ways}  # equal ways once
+    answered = _first_answers(ask, batch, list(requests.values()))
+    if perception is not None and resample is not None:
+        again = partial(_asked_again, ask, batch, perception, resample)
+        answered = [again(first, request) for first, request in zip(answered, requests.values(), strict=True)]
+    by_way = dict(zip(requests, answered, strict=True))
+    return [by_way[sampling] for sampling in ways]
 
 
 def _first_answers(ask: _Ask, batch: PromptBatch, requests: Sequence[RolloutRequest]) -> list[AnsweredBatch]:

@@ -107,6 +107,17 @@ def test_a_batch_is_processed_and_seen_once(inputs):
     assert counts == {"processed": 3, "seen": 3}
 
 
+def test_a_model_that_is_greedy_by_itself_answers_once(monkeypatch):
+    policy, decoded, real = make_policy(), [], RolloutEngine._decode
+    monkeypatch.setattr(type(policy), "generation_settings", {"do_sample": False})
+    monkeypatch.setattr(
+        RolloutEngine, "_decode", lambda self, *given: (decoded.append(given[-1].sampling), real(self, *given))[1]
+    )
+    scores = run_benchmark(policy, [make_batch(2)], EvaluationSettings(max_new_tokens=2, generation="model"))
+    assert decoded == [GREEDY]
+    assert texts_of(scores.judged) == texts_of(scores.judged_greedy)
+
+
 def test_a_batch_of_a_test_is_processed_and_seen_once(inputs, tmp_path):
     counts, watch = inputs
     module = ready_module()
