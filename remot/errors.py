@@ -105,21 +105,28 @@ def text_of(error: BaseException) -> str:
         return f"its text cannot be had ({type(fault).__name__})"
 
 
-#: Names that an error lists at most.
-MAX_NAMED = 30
+#: Names that an error lists at most, and characters of each.
+MAX_NAMED, MAX_CHARACTERS = 30, 80
 
 
-def did_you_mean(name: object, known: Iterable[str], lead: str = "choose from") -> str:
-    """The end of a sentence about an unknown name: the known one most like it, else all of them after ``lead``."""
+def did_you_mean(
+    name: object, known: Iterable[str], lead: str = "choose from", shown: Sequence[str] | None = None
+) -> str:
+    """The end of a sentence about an unknown name: the known one most like it, else ``shown`` or all after ``lead``."""
     known = list(known)
-    near = get_close_matches(str(name), known, n=1)
-    return f"did you mean {near[0]!r}?" if near else f"{lead} {listed(known)}"
+    near = get_close_matches(str(name)[:MAX_CHARACTERS], known, n=1)
+    return (
+        f"did you mean {near[0]!r:.{MAX_CHARACTERS}}?"
+        if near
+        else f"{lead} {listed(known if shown is None else shown)}"
+    )
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names with commas, :data:`MAX_NAMED` at most; "nothing" where there are none."""
-    more = f" and {len(names) - MAX_NAMED} others" if len(names) > MAX_NAMED else ""
-    return (", ".join(names[:MAX_NAMED]) or "nothing") + more
+    """Names with commas, :data:`MAX_NAMED` at most; "nothing" where there are none. What is not printable is quoted."""
+    written = [name[:MAX_CHARACTERS] for name in names[:MAX_NAMED]]
+    more = f" and {len(names) - MAX_NAMED} more" if len(names) > MAX_NAMED else ""
+    return (", ".join(one if one.isprintable() else repr(one) for one in written) or "nothing") + more
 
 
 #: What PyTorch says where the system gives no memory for a tensor on the CPU.

@@ -87,7 +87,7 @@ class FrameRequests(Environment):
 
     def instructions(self, episode: Episode) -> str:
         """How to ask, and the bounds of the clip."""
-        clip = _clip_of(episode)
+        clip = clip_of(episode, "FrameRequests")
         first, last = clip.pts_seconds[0], clip.pts_seconds[-1]
         if self.grammar == "frame_thinker":
             return (
@@ -114,7 +114,7 @@ class FrameRequests(Environment):
         FrameThinker's ranges are those of its gate: more than 8 frames long and not the whole clip.
         """
         question, reference = episode.question, reference_of(episode.question)
-        times = _clip_of(episode).pts_seconds
+        times = clip_of(episode, "FrameRequests").pts_seconds
         stretch = reference.intervals[0] if reference.intervals else None
         if self.grammar == "calls":
             if stretch is None:
@@ -134,7 +134,7 @@ class FrameRequests(Environment):
         return self.on_rung(episode.completion)._reply(asked, episode) if asked else None
 
     def _reply(self, asked: Sequence[Request], episode: Episode) -> Reply:
-        clip = _clip_of(episode)
+        clip = clip_of(episode, "FrameRequests")
         seen = {key for turn in episode.turns for one in self.requests(turn.response) for key in _keys(self, one, clip)}
         if self.grammar == "frame_thinker":
             seen.add(("range", 0, len(clip.pts_seconds) - 1))  # the first prompt shows the whole clip
@@ -229,10 +229,15 @@ def _wide_range(stretch: Interval, times: Sequence[float]) -> tuple[int, int] | 
     return None if last > len(times) - 1 or (first, last) == (0, len(times) - 1) else (first, last)
 
 
-def _clip_of(episode: Episode) -> ClipFrames:
+def clip_of(episode: Episode, environment: str) -> ClipFrames:
+    """The clip of a prompt.
+
+    Raises:
+        ConfigError: If it has none, as one from disk.
+    """
     if episode.clip is None:
         msg = (
-            f"FrameRequests shows frames of clips, and prompt {episode.question.prompt_id!r:.80} has none: train from "
+            f"{environment} shows frames of clips, and prompt {episode.question.prompt_id!r:.80} has none: train from "
             "clips (data.root), not from finished prompts, with a data module that has clip_frames"
         )
         raise ConfigError(msg)

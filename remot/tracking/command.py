@@ -111,7 +111,7 @@ def chosen_runs(experiment: str | None, tracking_uri: str, chosen: Sequence[str]
     by_name = {run.name: run for run in known} | {run.run_id: run for run in known} | folders
     for name in chosen:
         if name not in by_name:
-            hint = did_you_mean(name, [run.name for run in known], "it has")
+            hint = did_you_mean(name, by_name, "it has", list(dict.fromkeys(run.name for run in known)))
             msg = f"--runs {name:.200}: the experiment {experiment} has no such run, nor is it a folder; {hint}"
             raise ConfigError(msg)
     return tuple(by_name[name] for name in dict.fromkeys(chosen))

@@ -50,7 +50,6 @@ def test_there_is_one_look_and_only_where_answers_name_times():
     assert reply_to(answer, turns=(Turn(answer, "", 5),)) is None
     assert reply_to(answer, make_question()) is None
     assert reply_to(answer, images_left=0) is None
-    assert reply_to(answer, clip=Frames(can_read=False)) is None
 
 
 @pytest.mark.parametrize(
@@ -64,6 +63,25 @@ def test_there_is_one_look_and_only_where_answers_name_times():
 def test_the_right_response_is_given_again_after_a_look(question, times):
     """As SFT learns it: who has seen one turn alone cannot take a second one."""
     assert SecondLook().demonstrate(Episode(question, clip=Frames(), images_left=4)) == [question.response] * times
+
+
+def test_frames_that_cannot_be_read_are_counted_and_demonstrated_like_others():
+    """A clip that is skipped ends no run, and no demonstration of its turns."""
+    clip, answer = Frames(can_read=False), "<answer>A</answer><glue>[(1.0, 1.4)]</glue>"
+    reply = reply_to(answer, clip=clip)
+    assert (reply.counts, reply.is_refused, len(reply.images)) == ({"unreadable": 1}, True, 0)
+    episode = Episode(replace(GROUNDED, target=answer), clip=clip, images_left=4)
+    assert SecondLook().demonstrate(episode) == [answer, answer]
+
+
+def test_prompts_that_could_never_be_shown_more_are_refused():
+    """Finished prompts from disk have no clip."""
+    assert SecondLook().instructions(Episode(GROUNDED, clip=Frames(), images_left=4)) == ""
+    assert SecondLook().instructions(Episode(make_question())) == ""
+    with pytest.raises(ConfigError, match=r"SecondLook shows frames of clips.*data\.root"):
+        SecondLook().instructions(Episode(GROUNDED, images_left=4))
+    with pytest.raises(ConfigError, match="max_images"):
+        SecondLook().instructions(Episode(GROUNDED, clip=Frames()))
 
 
 def test_settings_that_cannot_work():

@@ -3,12 +3,13 @@
 import json
 import random
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 
-from remot.environments import FrameRequests
+from remot.environments import FrameRequests, SecondLook
 from remot.rewards import Reward
 from remot.rewards.parsing.requests import TimeRequest
 from remot.strategies.checkpoint_io import read_checkpoint
@@ -38,6 +39,14 @@ class Requests(FrameRequests):
         Path("asked").touch()
         seconds = (sum(map(ord, response)) % 20) / 10
         return [TimeRequest(seconds, seconds, is_single=True)]
+
+
+class Looks(SecondLook):
+    """Looks at what the right answer names, as random weights name no time."""
+
+    def respond(self, episode):
+        Path("asked").touch()
+        return super().respond(replace(episode, response=episode.question.response))
 
 
 REWARD = {"model.grpo.reward": "tests.faults.test_recipes.Characters"}
@@ -74,7 +83,11 @@ RECIPES = {
     "quickstart_revisits.yaml": REWARD | {"data.options.revisits.after": 2, "data.options.revisits.share": 0.5},
     "turns/frame_requests.yaml": TURNS | {"model.scheduler.init_args.milestones": "[3]"},
     "turns/frame_thinker.yaml": TURNS,
-    "turns/second_look.yaml": TURNS | {"model.scheduler.init_args.milestones": "[3]"},
+    "turns/second_look.yaml": TURNS
+    | {
+        "model.grpo.turns.environment": "tests.faults.test_recipes.Looks",
+        "model.scheduler.init_args.milestones": "[3]",
+    },
     "tasks/views.yaml": TASKS,
     "tasks/referring.yaml": TASKS,
     "data/sims_v.yaml": REWARD | {"root": "walks", "data.tasks": str([f"remot.data.tasks.{one}" for one in ROOMS])},

@@ -276,7 +276,7 @@ def check_keys(where: str, found: Iterable[str], required: Iterable[str], option
     found, required = set(found), set(required)
     known = sorted(required | set(optional))
     for key in sorted(found - set(known)):
-        msg = f"{where}: unknown key {key!r}, {did_you_mean(key, known, 'valid keys are')}"
+        msg = f"{where}: unknown key {key!r:.80}, {did_you_mean(key, known, 'valid keys are')}"
         raise AnnotationError(msg)
     if missing := sorted(required - found):
         msg = f"{where}: key {missing[0]!r} is missing, add it"

@@ -81,10 +81,7 @@ class MixtureReader(AnnotationReader):
     def sources(self, root: Path) -> list[ClipSource]:
         """The clips of all folders, one folder after the other."""
         for name in self.folders:
-            if not (root / name).is_dir():
-                hint = did_you_mean(name, sorted(one.name for one in root.iterdir()) if root.is_dir() else [], "it has")
-                msg = f"data.reader.folders: there is no {name!r:.80} below {root}, {hint}"
-                raise AnnotationError(msg, reason="missing")
+            _require_folder(root, name)
         _require_apart({name: (root / name).resolve() for name in self.folders})
         return [
             FolderSource(one.file, one.key, folder=name, inner=one)
@@ -120,6 +117,17 @@ def _by_path(setting: str, given: Mapping[str, _Value]) -> dict[str, _Value]:
             raise ConfigError(msg)
         found[str(path)] = value
     return found
+
+
+def _require_folder(root: Path, name: str) -> None:
+    if (root / name).is_dir():
+        return
+    msg = f"{root} is no folder: give --root the folder that holds those of data.reader.folders"
+    if root.is_dir():
+        folders = sorted(one.name for one in root.iterdir() if one.is_dir() and not one.name.startswith("."))
+        hint = did_you_mean(name, folders, "its folders are")
+        msg = f"data.reader.folders: {name!r:.80} is no folder below {root}, {hint}"
+    raise AnnotationError(msg, reason="missing")
 
 
 def _require_apart(paths: Mapping[str, PurePath]) -> None:

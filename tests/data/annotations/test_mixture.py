@@ -100,7 +100,7 @@ def test_paths_that_leave_the_root_are_refused(name):
 
 
 def test_a_folder_that_is_missing_or_holds_nothing_is_named(root):
-    with pytest.raises(AnnotationError, match=r"data\.reader\.folders: there is no .models. below"):
+    with pytest.raises(AnnotationError, match=r"data\.reader\.folders: .models. is no folder below"):
         mixture(models=COLMAPReader(fps=1.0)).sources(root)
     (root / "models").mkdir()
     with pytest.raises(AnnotationError, match=r"models: no .* found"):
@@ -214,8 +214,19 @@ def test_links_to_one_place_are_found(tmp_path):
         MixtureReader(folders={"a": NativeReader(), "b": NativeReader()}).sources(tmp_path)
 
 
+def test_what_is_no_folder_is_not_suggested(root):
+    (root / "captures.txt").touch()
+    (root / "own.zip").touch()
+    with pytest.raises(AnnotationError, match=r"'captures.txt' is no folder below .*, did you mean 'captures'"):
+        MixtureReader(folders={"captures.txt": NativeReader()}).sources(root)
+    with pytest.raises(AnnotationError, match=r"'zzz' is no folder below .*, its folders are captures, own, rgbd$"):
+        MixtureReader(folders={"zzz": NativeReader()}).sources(root)
+    with pytest.raises(AnnotationError, match="nowhere is no folder: give --root"):
+        MixtureReader(folders={"own": NativeReader()}).sources(root / "nowhere")
+
+
 def test_a_misspelt_folder_and_a_year_and_a_mixture_within(root):
-    with pytest.raises(AnnotationError, match=r"no 'captres' below .*, did you mean 'captures'"):
+    with pytest.raises(AnnotationError, match=r"'captres' is no folder below .*, did you mean 'captures'"):
         MixtureReader(folders={"captres": NativeReader()}).sources(root)
     with pytest.raises(ConfigError, match="no folder 'captres', did you mean 'captures'"):
         MixtureReader(folders={"captures": NativeReader()}, weights={"captres": 2.0})
