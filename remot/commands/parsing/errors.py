@@ -152,9 +152,9 @@ def _settings(one: type) -> Iterator[str]:
 
 def _nearest_or_all(wrong: str, names: set[str]) -> str:
     """The name most like ``wrong``, all of them if none is near, "" if there are none."""
-    close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
     if not names:
         return ""
+    close = difflib.get_close_matches(wrong, names, n=1, cutoff=SIMILARITY)
     return close[0] if close else listed(sorted(names))
 
 

@@ -3,9 +3,8 @@
 In a packed row stand a prompt and its completions, then the next prompt and its completions, and so on. A completion
 sees its prompt and itself, and nothing is padded: a prompt of L columns with completions of T columns takes
 L^2 / 2 + T * (L + T) pairs for each, or about L^2 / 2 + T * (L + T / 2) where T is several blocks of queries, and no
-mask of a whole row. In a decode step a prompt's keys are read once for all
-its completions, and each completion reads its own. Query heads that share their keys become further rows of one
-product, so that no keys are copied for them.
+mask of a whole row. In a decode step a prompt's keys are read once for all its completions, and each completion reads
+its own. Query heads that share their keys become further rows of one product, so that no keys are copied for them.
 
 transformers calls the function that is registered under the name in the model's configuration, with whatever else the
 language model was given; :data:`KERNEL_NAME` is ours.

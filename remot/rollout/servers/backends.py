@@ -122,7 +122,7 @@ class VLLM(_AdapterServer):
 
     load_path = "/v1/load_lora_adapter"
     unload_path = "/v1/unload_lora_adapter"
-    #: Of keys, of processed images, and of what the vision tower made of them; servers before 2026 lack the last.
+    #: Of keys, of processed images, and of what the vision tower made of them; servers of 2025 lack the last.
     cache_paths = "/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"
 
     def body(self, model: str, request: CompletionRequest) -> Json:
