@@ -31,6 +31,7 @@ LEAF = {
         "files",
         "seeding",
         "distributed",
+        "bounded_cache",
         "bounded_http",
         "bounded_yaml",
         "strict_json",

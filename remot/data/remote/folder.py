@@ -16,7 +16,8 @@ from typing import Any, BinaryIO
 from uuid import uuid4
 
 from remot import files
-from remot.data.remote.cache import FETCHED_MODE, WAIT_SECONDS, BoundedCache, files_below, is_placeholder
+from remot.bounded_cache import WAIT_SECONDS, files_below
+from remot.data.remote.cache import FETCHED_MODE, PlaceholderCache, is_placeholder
 from remot.data.remote.listing import RemoteFile, file_of, listed, opened
 from remot.errors import ConfigError
 from remot.files import cause_of, read_bounded, write_whole
@@ -56,7 +57,7 @@ class RemoteFolder:
         digest = hashlib.blake2b(self.url.rstrip("/").encode(), digest_size=8).hexdigest()
         self.folder = self.cache_dir.resolve() / f"remote-{digest}"
         self.root = self.folder / "files"
-        self._cache = BoundedCache(self.folder, self.cache_bytes)
+        self._cache = PlaceholderCache(self.folder, self.cache_bytes, "data.options.cache_bytes")
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
@@ -78,8 +79,7 @@ class RemoteFolder:
         """
         found = listed(self.url)
         try:
-            for folder in (self.root, self._cache.partial, self.folder / "locks"):
-                folder.mkdir(parents=True, exist_ok=True)
+            self._cache.make_folders()
             with locked(self.folder, WAIT_SECONDS):
                 is_changed = self._remove_all_but({file.name for file in found})
                 for file in found:
