@@ -1,5 +1,6 @@
 """Lightning callbacks: what a person sees of a run, and what the run leaves behind."""
 
+from remot.callbacks.best import BestPolicy
 from remot.callbacks.checkpoint import RunCheckpoint
 from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint
@@ -12,6 +13,7 @@ from remot.stopping import StoppedBySignal
 
 __all__ = [
     "RUN_KEY",
+    "BestPolicy",
     "CompletionSamples",
     "FaultRecord",
     "HeldOutEvaluation",

@@ -90,7 +90,7 @@ class HeldOutEvaluation(lightning.Callback):
         record = comparison_record(*pair, greedy=greedy, max_new_tokens=budget)
         log_table(trainer.loggers, table_text(table), record, folder=run_folder(trainer))
         if (folder := run_folder(trainer)) is not None:
-            table_of_step = record | {"step": trainer.global_step}
+            table_of_step = record | {"step": pl_module.held_step}
             (folder / RESULTS_FILE).write_text(json_text(table_of_step, indent=2) + "\n", encoding="utf-8")
 
     def _keep_answers(self, trainer: Trainer, final: BenchmarkScores) -> None:

@@ -124,8 +124,8 @@ class RunSummary(lightning.Callback):
             adapted = pl_module.loaded_policy.adaptation.reference_is_base
             self._export_folder = pl_module.save_policy(folder / ("adapter" if adapted else "policy"))
             if is_first_process():
-                facts = CardFacts(pl_module.base_model, is_adapter=adapted, step=trainer.global_step)
-                results = read_results(None, folder, trainer.global_step)
+                facts = CardFacts(pl_module.base_model, is_adapter=adapted, step=pl_module.held_step)
+                results = read_results(None, folder, pl_module.held_step)
                 write_card(self._export_folder, facts, config=run_config(folder), results=results)
 
     def teardown(

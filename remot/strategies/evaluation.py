@@ -36,6 +36,8 @@ class AnsweringModule(lightning.LightningModule):
         self.policy_settings = policy
         self.policy: VLMPolicy | None = None
         self.checkpoint_step: int | None = None
+        #: Step of the weights that are held, where it is not the last one.
+        self.weights_step: int | None = None
         self.evaluation = evaluation
         self.rollout_engine = rollout_engine
         self._evaluating = contextlib.ExitStack()
@@ -66,6 +68,11 @@ class AnsweringModule(lightning.LightningModule):
             return describe_weights(self.policy_settings.source)
         return f"{self.base_model} + checkpoint {self.trainer.ckpt_path}, step {self.checkpoint_step}"
 
+    @property
+    def held_step(self) -> int:
+        """Step of the weights that are held: the last one, or the best one at the end of a run."""
+        return self.global_step if self.weights_step is None else self.weights_step
+
     def divide_policy(self) -> None:
         """Shard the weights if the trainer's strategy made a mesh of processes for it."""
         if self.device_mesh is not None:
@@ -73,7 +80,7 @@ class AnsweringModule(lightning.LightningModule):
 
     def save_policy(self, folder: Path) -> Path:
         """Write adapters or weights for use outside this library; all processes call it and the first one writes."""
-        return save_trained(self.loaded_policy, folder, step=self.global_step, is_writer=is_first_process())
+        return save_trained(self.loaded_policy, folder, step=self.held_step, is_writer=is_first_process())
 
     # -- held-out prompts ----------------------------------------------------------------------------------------
 
