@@ -19,8 +19,10 @@ from tests.helpers import make_question
 #: Images of 4 x 4 visual tokens of 16 x 16 pixels.
 SIZES = replace(MINIMAL_SIZES, patch_pixels=8, image_pixels=64)
 FAMILIES = ("qwen3_vl", "qwen2_5_vl")
-#: A model of a layer of linear attention and one of full attention, built as Qwen3.5 is.
-HYBRID = "qwen3_5"
+#: Families that are sampled as those are: the one before, and the one with experts.
+SAMPLED = (*FAMILIES, "qwen2_vl", "qwen3_vl_moe")
+#: A model of a layer of linear attention and one of full attention, built as Qwen3.5 is; and the one with experts.
+HYBRID, HYBRID_MIXTURE = "qwen3_5", "qwen3_5_moe"
 
 #: Questions of different lengths; the first ones are the user's side of what the quickstart asks.
 WORDINGS = (

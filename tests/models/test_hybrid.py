@@ -14,7 +14,16 @@ from remot.rollout.sampling import SamplingSettings
 from tests.models.packing.test_selection import warnings_of
 from tests.models.test_parity import LOGPROB_TOLERANCE, assert_same_as_one_row_at_a_time, largest_gap, naive_batch
 from tests.rollout.decoding.test_engine import real_tokens, roll_out, talkative
-from tests.tiny import HYBRID, encode, make_batch, make_lora_policy, make_policy, model_folder, random_completions
+from tests.tiny import (
+    HYBRID,
+    HYBRID_MIXTURE,
+    encode,
+    make_batch,
+    make_lora_policy,
+    make_policy,
+    model_folder,
+    random_completions,
+)
 
 #: Linear layers of both kinds of block, as transformers names them.
 LINEAR_ATTENTION = {"in_proj_qkv", "in_proj_z", "in_proj_a", "in_proj_b", "out_proj"}
@@ -37,10 +46,11 @@ def test_a_pass_equals_one_row_at_a_time(kind, gradient_checkpointing):
     assert_same_as_one_row_at_a_time(policy, make_batch(3))
 
 
+@pytest.mark.parametrize("family", [HYBRID, HYBRID_MIXTURE])
 @pytest.mark.parametrize("sampling", [SamplingSettings(), SamplingSettings(temperature=0.7)])
-def test_a_rollout_records_what_one_forward_pass_gives(sampling):
+def test_a_rollout_records_what_one_forward_pass_gives(family, sampling):
     """Completions of different lengths: rows leave the recurrent state when they end."""
-    policy, batch = talkative(HYBRID, end=3.5, prefix_sharing="auto"), make_batch(3)
+    policy, batch = talkative(family, end=3.5, prefix_sharing="auto"), make_batch(3)
     rollout = roll_out(policy, batch, num_completions=4, max_new_tokens=10, sampling=sampling)
     assert len({len(ids) for row in range(3) for ids in real_tokens(rollout, row)}) > 2
     with torch.no_grad():

@@ -6,10 +6,10 @@ import torch
 from remot.evaluation.benchmark import EvaluationSettings, answer_batch
 from remot.rollout.sampling import GREEDY, SamplingSettings
 from tests.rollout.decoding.test_engine import PLAIN, real_tokens, roll_out, talkative
-from tests.tiny import FAMILIES, encode, make_mixed_batch, make_policy, select
+from tests.tiny import SAMPLED, encode, make_mixed_batch, make_policy, select
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SAMPLED)
 @pytest.mark.parametrize("sampling", [PLAIN, GREEDY])
 def test_completions_do_not_depend_on_what_is_decoded_together(family, sampling):
     """Images and a video, images, videos, and words: at once, and each alone."""
@@ -21,7 +21,7 @@ def test_completions_do_not_depend_on_what_is_decoded_together(family, sampling)
         assert alone.texts[0] == together.texts[row]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SAMPLED)
 def test_sampler_and_scoring_pass_agree(family):
     policy, batch = talkative(family), make_mixed_batch()
     rollout = roll_out(policy, batch, sampling=SamplingSettings(temperature=0.8))
@@ -32,7 +32,7 @@ def test_sampler_and_scoring_pass_agree(family):
     assert (scored - rollout.logprobs)[mask].abs().max() < 1e-5
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SAMPLED)
 def test_greedy_equals_generate_of_transformers(family):
     """transformers' own loop, prompt by prompt, with the same tokens suppressed."""
     policy, batch = make_policy(family), make_mixed_batch()

@@ -36,4 +36,8 @@ def like_qwen3_vl(kind, family="qwen3_vl"):
         vision.pop("deepstack_visual_indexes")
     tokens = {name: number for name, number in held.items() if name.endswith("_token_id")}
     config = getattr(tf, f"{kind}Config")(text_config=text, vision_config=vision, tie_word_embeddings=True, **tokens)
-    return Pieces(config, build_processor(tokenizer, SIZES, family))
+    processor = build_processor(tokenizer, SIZES, family)
+    if kind == "Qwen2VL":  # whose own processor tells no spacing of a video's frames
+        parts = (processor.image_processor, tokenizer, processor.video_processor)
+        processor = tf.Qwen2VLProcessor(*parts, chat_template=processor.chat_template)
+    return Pieces(config, processor)

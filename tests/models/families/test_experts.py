@@ -5,6 +5,7 @@ import torch
 
 from remot.models import FullWeights, LoRA, ModelSource, VLMPolicy
 from remot.models.export import check_export, save_merged, save_trained
+from tests.models.families.test_table import assert_drawn_from_own_passes
 from tests.models.test_adapters import train
 from tests.models.test_parity import assert_same_gradients, gradients_of, largest_gap, naive_batch, weights_like
 from tests.tiny import (
@@ -28,9 +29,15 @@ def with_experts(family, **settings):
     return policy
 
 
+def full(family, **settings):
+    return make_policy(family, FullWeights(), prefix_sharing="auto", **settings)
+
+
 KINDS = {
     "lora": lambda family, **settings: make_lora_policy(family, prefix_sharing="auto", **settings),
-    "full": lambda family, **settings: make_policy(family, FullWeights(), prefix_sharing="auto", **settings),
+    "full": full,
+    "full with vision": lambda family: full(family, train_vision=True),
+    "full, recomputed": lambda family: full(family, gradient_checkpointing=True),
 }
 
 
@@ -61,12 +68,25 @@ def test_experts_with_adapters_too(family):
     assert_parity(policy)
 
 
+@pytest.mark.parametrize("family", ["qwen3_vl_moe", "qwen3_5_moe"])
+@pytest.mark.parametrize("kind", [with_experts, full])
+def test_completions_of_trained_experts_are_drawn_from_the_own_forward_pass(family, kind):
+    """Experts have whole weights, or adapters that are merged for the rollout and taken out again."""
+    policy = kind(family)
+    policy.logit_bias[policy.eos_token_ids[0]] = 4.0
+    before = snapshot(policy)
+    assert_drawn_from_own_passes(policy, make_batch(2))
+    assert not moved(policy, before)
+
+
 @pytest.mark.parametrize("family", MIXTURES)
 @pytest.mark.parametrize("adaptation", [FullWeights(), LoRA(rank=2)], ids=["full", "lora"])
 def test_routers_stay(family, adaptation):
+    """Their weights, and what they keep beside them, such as the bias by which Kimi's experts are balanced."""
     policy = make_policy(family, adaptation, prefix_sharing="auto", with_reference=False)
-    before = snapshot(policy)
+    before, held = snapshot(policy), {name: held.clone() for name, held in policy.named_buffers()}
     train(policy)
+    assert all(torch.equal(now, held[name]) for name, now in policy.named_buffers())
     names = moved(policy, before)
     gates = {name for name in before if ".mlp.gate." in name or "shared_expert_gate" in name}
     assert gates

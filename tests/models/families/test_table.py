@@ -12,7 +12,8 @@ import torch
 from remot.errors import ConfigError
 from remot.models import FullWeights, LoRA
 from remot.models.export import check_export, save_merged, save_trained
-from remot.rollout.sampling import GREEDY
+from remot.models.families.names import COMPARED
+from remot.rollout.sampling import GREEDY, SamplingSettings, uniform_noise
 from remot.strategies import AlternatingSFTGRPO
 from tests.models.test_parity import (
     LOGPROB_TOLERANCE,
@@ -22,7 +23,7 @@ from tests.models.test_parity import (
     naive_metadata,
     weights_like,
 )
-from tests.rollout.decoding.test_engine import real_tokens, roll_out
+from tests.rollout.decoding.test_engine import real_tokens, roll_out, talkative
 from tests.strategies.test_module import fit, make_module, phases
 from tests.tiny import (
     encode,
@@ -56,6 +57,12 @@ WAYS = {
     "molmo2": "whole",
     "ovis2": "whole",
     "paligemma": "whole",
+    "qwen2_5_vl": "shared",
+    "qwen2_vl": "shared",
+    "qwen3_5": "separate",
+    "qwen3_5_moe": "separate",
+    "qwen3_vl": "shared",
+    "qwen3_vl_moe": "shared",
     "smolvlm": "shared",
     "video_llama_3": "shared",
 }
@@ -106,20 +113,26 @@ def own_inputs(policy, images, question, completion=(), videos=()):
     return inputs
 
 
-def own_logprobs(policy, batch, completions, mask):
-    """Log-probabilities of all real tokens by the model's own forward pass over one row at a time."""
-    rows = []
+def own_logits(policy, batch, completions, mask):
+    """For each completion [t] of its own length, its tokens and [t, V] logits by one forward pass over one row."""
     for p, (images, question, videos) in enumerate(zip(batch.images, batch.questions, batch.videos, strict=True)):
         for g in range(completions.shape[1]):
             completion = completions[p, g][mask[p, g]]
             if hasattr(policy.core.model, "rope_deltas"):
                 policy.core.model.rope_deltas = None  # of the last prompt
-            logits = policy.core(**own_inputs(policy, images, question, completion, videos)).logits[
-                0, -len(completion) - 1 : -1
-            ]
-            logprobs = torch.log_softmax(logits.masked_fill(policy.logit_bias.isinf(), -torch.inf), -1)
-            rows.append(logprobs.gather(-1, completion[:, None])[:, 0])
-    return torch.cat(rows)
+            inputs = own_inputs(policy, images, question, completion, videos)
+            logits = policy.core(**inputs).logits[0, -len(completion) - 1 : -1]
+            yield completion, logits.masked_fill(policy.logit_bias.isinf(), -torch.inf)
+
+
+def own_logprobs(policy, batch, completions, mask):
+    """Log-probabilities of all real tokens by the model's own forward pass over one row at a time."""
+    return torch.cat(
+        [
+            torch.log_softmax(logits, -1).gather(-1, ids[:, None])[:, 0]
+            for ids, logits in own_logits(policy, batch, completions, mask)
+        ]
+    )
 
 
 def test_the_way_of_a_family(family, caplog):
@@ -131,7 +144,8 @@ def test_the_way_of_a_family(family, caplog):
     assert ("whole" if whole else "shared" if shares else "separate") == WAYS[family]
     assert bool(encoded.features) == (whole is None)
     said = [record.getMessage() for record in caplog.records if record.name.startswith("remot")]
-    assert len(said) == {"shared": 1, "separate": 2, "whole": 1}[WAYS[family]]
+    is_compared = family not in COMPARED  # before the first prompt, which is said
+    assert len(said) == {"shared": 0, "separate": 1, "whole": 0}[WAYS[family]] + is_compared
     assert all(family in line for line in said)
 
 
@@ -159,8 +173,8 @@ def test_a_pass_equals_one_row_at_a_time(family, kind):
 
 
 VIDEO_FAMILIES = (
-    "cosmos3_edge", "gemma4", "glm46v", "glm4v", "internvl", "kimi_k25", "llava_onevision", "molmo2", "smolvlm",
-    "video_llama_3",
+    "cosmos3_edge", "gemma4", "glm46v", "glm4v", "internvl", "kimi_k25", "llava_onevision", "molmo2", "qwen2_5_vl",
+    "qwen2_vl", "qwen3_5", "qwen3_5_moe", "qwen3_vl", "qwen3_vl_moe", "smolvlm", "video_llama_3",
 )  # fmt: skip
 
 
@@ -193,6 +207,34 @@ def test_greedy_equals_generate_of_transformers(family):
         theirs = policy.core.generate(**inputs, max_new_tokens=6, do_sample=False, suppress_tokens=banned)
         ours = theirs[0, inputs["input_ids"].shape[1] :].tolist()
         assert real_tokens(rollout, row) == [ours, ours]
+
+
+def assert_drawn_from_own_passes(policy, batch, temperature=0.8, num_completions=3, num_tokens=7):
+    """Each token is where its addressed number falls in what the model's own pass gives behind the tokens before it."""
+    sampling = SamplingSettings(temperature=temperature)
+    rollout = roll_out(policy, batch, num_completions, num_tokens, sampling, step=2)
+    mask = rollout.completion_mask
+    noise = uniform_noise(11, 2, [one.prompt_id for one in batch.questions], num_completions, num_tokens).flatten(0, 1)
+    with torch.no_grad():
+        rows = list(own_logits(policy, batch, rollout.token_ids, mask))
+    logprobs = []
+    for (ids, logits), uniforms in zip(rows, noise, strict=True):
+        tempered = torch.log_softmax((logits + policy.logit_bias) / temperature, -1)  # [t, V]
+        below = tempered.double().exp().cumsum(-1)
+        assert torch.searchsorted(below, uniforms[: len(ids), None], right=True)[:, 0].tolist() == ids.tolist()
+        logprobs.append(tempered.gather(-1, ids[:, None])[:, 0])
+    assert len({len(ids) for ids, _ in rows}) > 1, "completions that end together would show nothing"
+    assert largest_gap(torch.cat(logprobs), rollout.logprobs[mask]) < 1e-4
+
+
+@pytest.mark.parametrize("family", slow_but(*SOME, *sorted(COMPARED)), indirect=True)
+def test_completions_are_drawn_from_the_own_forward_pass(family):
+    """With adapters, which are merged for the rollout, of prompts of two lengths, one with a video where they go."""
+    policy, batch = talkative(family, end=4.0, prefix_sharing="auto"), make_batch(2)
+    assert_drawn_from_own_passes(policy, batch)
+    if family in VIDEO_FAMILIES:
+        batch.images, batch.videos = [[], batch.images[1]], [[make_video(4)], []]
+        assert_drawn_from_own_passes(policy, batch)
 
 
 @pytest.mark.parametrize("family", slow_but(*SOME, "llava", "molmo2"), indirect=True)

@@ -5,7 +5,7 @@ import torch
 
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
-from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_policy, select
+from tests.tiny import SAMPLED, encode, make_batch, make_lora_policy, make_policy, select
 
 PLAIN = SamplingSettings()
 
@@ -28,7 +28,7 @@ def real_tokens(rollout, row):
     return [ids[mask].tolist() for ids, mask in pairs]
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SAMPLED)
 @pytest.mark.parametrize(
     "sampling",
     [PLAIN, pytest.param(GREEDY, marks=pytest.mark.slow), SamplingSettings(temperature=0.7, top_k=20, top_p=0.9)],
@@ -64,7 +64,7 @@ def test_noise_follows_the_step():
     assert len({tuple(ids) for ids in real_tokens(first, 0)}) == 3
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SAMPLED)
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (1.7, 1.0), (0.6, 0.95)])
 def test_sampler_and_scoring_pass_agree(family, temperature, top_p):
     """Step by step with a cache, or all at once in a packed row: the same log-probabilities, tempered alike."""
@@ -80,7 +80,7 @@ def test_sampler_and_scoring_pass_agree(family, temperature, top_p):
     assert temperature == 1 or (untempered - rollout.logprobs)[mask].abs().max() > 0.1
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("family", SAMPLED)
 def test_greedy_equals_generate_of_transformers(family):
     """transformers' own loop, prompt by prompt, with the same tokens suppressed."""
     policy, batch = make_policy(family), make_batch(3)
