@@ -47,6 +47,7 @@ _IGNORED_WARNINGS = (
     ".*is_gradient_checkpointing. is deprecated.*",  # peft 0.21 with transformers 5
     ".*callbacks used to create the checkpoint.*ModelCheckpoint.*",  # lightning: another interval of saving is meant
     ".*Using ModelCheckpoint with manual optimization.*",  # lightning: the state after a step is what is continued from
+    ".*Checkpoint directory .* exists and is not empty.*",  # lightning: a run's folder holds more than checkpoints
     ".*instantiate_classes.*deprecated.*",  # lightning 2.6 with jsonargparse 4.49 and later
 )
 _ADVERTISEMENT = "litlogger"

@@ -188,11 +188,22 @@ class RemotCLI(LightningCLI):
         return trainer
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        """Leave out the callbacks that were switched off, about which Lightning would complain."""
+        """Leave out the callbacks that were switched off, about which Lightning would complain.
+
+        The first ``ModelCheckpoint`` names the run's folder: it is this library's, and others without a folder of their
+        own write there as well.
+        """
         off = {"enable_checkpointing": ModelCheckpoint, "enable_progress_bar": ProgressBar}
         left_out = tuple(kind for key, kind in off.items() if config.get(key) is False)
         kept = [callback for callback in callbacks if not isinstance(callback, left_out)]
-        return super()._instantiate_trainer(config, kept)
+        first = [callback for callback in kept if isinstance(callback, RunCheckpoint)]
+        rest = [callback for callback in kept if callback not in first]
+        given = config.get("callbacks") or []
+        given = given if isinstance(given, list) else [given]
+        for one in given:
+            if isinstance(one, ModelCheckpoint) and one.dirpath is None:
+                one.dirpath = self.config[self.subcommand].checkpoint.dirpath
+        return super()._instantiate_trainer(config | {"callbacks": [*first, *given]}, rest)
 
     def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
         """Train."""
