@@ -140,6 +140,9 @@ class RunSummary(lightning.Callback):
         out = console(soft_wrap=True, highlight=False)
         if num_replaced := getattr(pl_module, "num_replaced", 0):
             out.print(f"replaced    {num_replaced} training prompts, whose clips could not be read", markup=False)
+        policy = getattr(pl_module, "policy", None)
+        if (stored := getattr(policy, "stored_features", None)) is not None:
+            out.print(f"features    {stored.describe()}", markup=False)
         checkpoint = self._export_folder.parent / "last.ckpt"
         out.print(f"policy      {self._export_folder}", markup=False)
         out.print(f"checkpoint  {checkpoint}", markup=False)

@@ -1,9 +1,10 @@
 """Parts of a transformers model, found by what they are: its language model, its vision tower, its positions."""
 
 import re
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from torch import nn
+from torch import Tensor, nn
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -45,6 +46,17 @@ def vision_parts(model: "PreTrainedModel") -> dict[str, nn.Module]:
         for name, module in model.model.named_children()
         if decoder not in set(module.modules()) and next(module.parameters(), None) is not None
     }
+
+
+def tower_tensors(model: "PreTrainedModel") -> dict[str, Tensor]:
+    """Parameters and buffers that features of images may depend on: all but the language model's and the head's."""
+    others = {
+        id(tensor)
+        for module in (language_model(model), model.get_output_embeddings())
+        for tensor in chain(module.parameters(), module.buffers())
+    }
+    named = chain(model.named_parameters(), model.named_buffers())
+    return {name: tensor for name, tensor in named if id(tensor) not in others}
 
 
 def vision_pattern(model: "PreTrainedModel") -> str:

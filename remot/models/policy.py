@@ -17,6 +17,7 @@ from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
 from remot.models.families import family_of
 from remot.models.families.whole import is_whole, next_whole, prefilled_whole, whole_states
+from remot.models.inputs.feature_store import FeatureStore
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import Divergence, token_divergences, token_logprobs, token_logprobs_and_entropies
@@ -55,11 +56,12 @@ class VLMPolicy(nn.Module):
             switched off); with full weights it is a frozen copy.
         with_snapshot: Keep a reference that can be captured anew, see :mod:`remot.models.reference`, instead of the
             base model.
+        feature_store: Keep features of the frozen vision tower on disk.
         is_trained: The policy is to be trained. Otherwise adapters that ``source`` names are loaded in their own shape
             instead of that of ``adaptation``.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument per key of the configuration)
         self,
         source: ModelSource,
         adaptation: Adaptation | None = None,
@@ -69,6 +71,7 @@ class VLMPolicy(nn.Module):
         prefix_sharing: PrefixSharing = "auto",
         with_reference: bool = True,
         with_snapshot: bool = False,
+        feature_store: FeatureStore | None = None,
         is_trained: bool = True,
     ) -> None:
         super().__init__()
@@ -94,6 +97,7 @@ class VLMPolicy(nn.Module):
         needs_copy = with_reference and not with_snapshot and not self.adaptation.reference_is_base
         self.reference = frozen_copy(core) if needs_copy else None
         self.model = self.adaptation.wrap(core)
+        self.stored_features = feature_store.open(self.core, train_vision=train_vision) if feature_store else None
         self.snapshot = self.adaptation.snapshot(self.model) if with_snapshot else None
         self.average: ReferenceSnapshot | None = None
         self._averaged: tuple[PreTrainedModel, ...] = ()  # its model within :meth:`averaged`
@@ -164,6 +168,8 @@ class VLMPolicy(nn.Module):
 
     def shard(self, mesh: "DeviceMesh") -> None:
         """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
+        if self.stored_features is not None:
+            self.stored_features.refuse("processes gather divided weights together, and each finds other features")
         kept = [one for one in (self.snapshot, self.average) if one is not None]
         cores = [core for core in (self.core, self.reference, *(copy for one in kept for copy in one.copies)) if core]
         self.sharding = Sharding(self, [block for core in cores for block in blocks(core)], mesh)
@@ -192,7 +198,7 @@ class VLMPolicy(nn.Module):
             parts = [prompts] if size >= len(prompts) else [prompts.select(rows) for rows in slices]
             parts = [part for part in parts if bool(part.visual_mask.any())] or [prompts]
             with self._pass(use_reference=use_reference, with_gradient=self.train_vision) as model:
-                levels = [self.family.features(model, part) for part in parts]
+                levels = [self.family.features(model, part, self.stored_features) for part in parts]
             return [torch.cat(level) for level in zip(*levels, strict=True)] if len(levels) > 1 else list(levels[0])
 
         if torch.is_grad_enabled() and self.train_vision:  # the micro-batch as a whole is made smaller

@@ -14,7 +14,10 @@ from remot.errors import ConfigError
 
 #: Metrics that processes add up, and those of which the largest counts; of the others the mean is reported.
 SUMMED_METRICS = frozenset(
-    {"rollout/num_tokens", "rollout/tokens_per_second", "dynamic_sampling/prompts_drawn", "replaced_prompts"}
+    {
+        *("rollout/num_tokens", "rollout/tokens_per_second", "dynamic_sampling/prompts_drawn", "replaced_prompts"),
+        *("feature_store/found", "feature_store/computed"),
+    }
 )
 LARGEST_METRICS = frozenset({"rollout/logprob_gap_max"})
 

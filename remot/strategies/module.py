@@ -261,6 +261,7 @@ class PostTrainingModule(AnsweringModule):
         metrics |= {**prepared.late_metrics(), "skipped_steps": float(self._guard.num_skipped)}
         metrics["seconds_per_step"] = time.perf_counter() - started
         metrics |= {"replaced_prompts": float(len(batch.replaced))} if batch.replaced else {}
+        metrics |= stored.metrics() if (stored := self.loaded_policy.stored_features) is not None else {}
         joined = joined_metrics(all_gather_objects(metrics), SUMMED_METRICS, LARGEST_METRICS)
         self.num_replaced += int(joined.get("replaced_prompts", 0))
         joined |= {"replaced_prompts": float(self.num_replaced)} if self.num_replaced else {}

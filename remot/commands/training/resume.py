@@ -38,6 +38,7 @@ FREE_KEYS = (
         "model.policy.gradient_checkpointing",
     ),
     *("model.policy.prefix_sharing", "model.policy.source.attention", "model.policy.source.allow_download"),
+    "model.policy.feature_store",
     *(f"model.grpo.engine.{name}" for name in ("url", "folder", "num_parallel", "timeout_seconds", "num_retries")),
     *("data.num_workers", "data.num_val_prompts"),
 )

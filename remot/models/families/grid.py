@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
+from remot.models.inputs.feature_store import StoredFeatures
 from remot.models.inputs.processing import process_prompts, process_replies, visual_features
 from remot.models.inputs.prompts import ProcessedPrompts
 from remot.structures import PromptBatch
@@ -26,9 +27,11 @@ class GridFamily:
         """See :func:`remot.models.inputs.processing.process_replies`."""
         return process_replies(self.processor, model, batch)
 
-    def features(self, model: "PreTrainedModel", prompts: ProcessedPrompts) -> list[Tensor]:
+    def features(
+        self, model: "PreTrainedModel", prompts: ProcessedPrompts, stored: StoredFeatures | None = None
+    ) -> list[Tensor]:
         """See :func:`remot.models.inputs.processing.visual_features`."""
-        return visual_features(model, prompts.images, prompts.videos, prompts.token_types)
+        return visual_features(model, prompts.images, prompts.videos, prompts.token_types, stored)
 
     def head(self, model: "PreTrainedModel") -> nn.Module:
         """From hidden states [..., H] to logits [..., V]."""

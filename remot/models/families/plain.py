@@ -18,6 +18,7 @@ from remot.errors import ConfigError
 from remot.models.families.heads import head_candidates
 from remot.models.families.whole import features_of, next_whole, own_arguments, prefilled_whole
 from remot.models.inputs.chat_template import render_prompt
+from remot.models.inputs.feature_store import StoredFeatures
 from remot.models.inputs.processing import in_prompt_order
 from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, OwnInputs, ProcessedPrompts
 from remot.models.inputs.timestamps import video_metadata, whole_patches
@@ -84,17 +85,22 @@ class PlainFamily:
         msg = f"{self.name} holds no conversation of several turns here: leave turns out, or use a Qwen-VL model"
         raise ConfigError(msg)
 
-    def features(self, model: "PreTrainedModel", prompts: ProcessedPrompts) -> list[Tensor]:
+    def features(
+        self, model: "PreTrainedModel", prompts: ProcessedPrompts, stored: StoredFeatures | None = None
+    ) -> list[Tensor]:
         """For each level the features [visual tokens, H] of all prompts in order; none if the model takes them itself.
 
         Raises:
-            ConfigError: If a prompt has another number of placeholders than of features.
+            ConfigError: If a prompt has another number of placeholders than of features, or features are to be stored
+                and there are none.
         """
         assert prompts.own is not None
-        if prompts.own.whole_reason is not None:
+        if (reason := prompts.own.whole_reason) is not None:
+            if stored is not None:
+                stored.refuse(f"{self.name} takes images in its own forward pass, without features to keep ({reason})")
             return []
         found = [
-            _features(model, inputs, kinds)
+            _features(model, inputs, kinds, stored)
             for inputs, kinds in zip(prompts.own.tensors, prompts.token_types, strict=True)
         ]
         for levels, kinds in zip(found, prompts.token_types, strict=True):
@@ -275,10 +281,12 @@ def _spliced(model: "PreTrainedModel", prompts: ProcessedPrompts, ids: Tensor) -
     return hidden[:, -ids.shape[1] - 1 :]
 
 
-def _features(model: "PreTrainedModel", inputs: Mapping[str, Tensor], kinds: Tensor) -> list[Tensor]:
+def _features(
+    model: "PreTrainedModel", inputs: Mapping[str, Tensor], kinds: Tensor, stored: StoredFeatures | None = None
+) -> list[Tensor]:
     """For each level the features [visual tokens, H] of one prompt with tokens of ``kinds`` [L], in order."""
     is_shown = {"image": "pixel_values" in inputs, "video": "pixel_values_videos" in inputs}
-    found = {kind: features_of(model, inputs, kind) for kind, there in is_shown.items() if there}
+    found = {kind: features_of(model, inputs, kind, stored) for kind, there in is_shown.items() if there}
     if len(found) < 2:
         return next(iter(found.values()), [])
     return [in_prompt_order(*levels, kinds) for levels in zip(found["image"], found["video"], strict=True)]

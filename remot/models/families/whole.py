@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from remot.models.inputs.feature_store import StoredFeatures
 from remot.models.inputs.prompts import ProcessedPrompts
 from remot.models.parts import has_grid_positions
 
@@ -79,15 +80,22 @@ def own_arguments(model: "PreTrainedModel", prompts: ProcessedPrompts, row: int,
     return {"input_ids": torch.cat([prompt, ids], dim=1), **repeated}
 
 
-def features_of(model: "PreTrainedModel", inputs: Mapping[str, Tensor], kind: str) -> list[Tensor]:
+def features_of(
+    model: "PreTrainedModel", inputs: Mapping[str, Tensor], kind: str, stored: StoredFeatures | None = None
+) -> list[Tensor]:
     """Features [visual tokens, H] of one prompt's images or videos (``kind`` is ``image`` or ``video``), by level."""
-    compute = getattr(model.model, f"get_{kind}_features")
-    taken = inspect.signature(compute).parameters
-    output = compute(**{name: tensor for name, tensor in inputs.items() if name in taken}, return_dict=True)
-    levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+    method = getattr(model.model, f"get_{kind}_features")
+    taken = inspect.signature(method).parameters
+    arguments = {name: tensor for name, tensor in inputs.items() if name in taken}
     width = model.config.get_text_config().hidden_size
-    whole = [
-        level if isinstance(level, Tensor) else torch.cat([part.reshape(-1, width) for part in level])
-        for level in levels
-    ]
-    return [level.reshape(-1, width) for level in whole]
+
+    def compute() -> list[Tensor]:
+        output = method(**arguments, return_dict=True)
+        levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+        whole = [
+            level if isinstance(level, Tensor) else torch.cat([part.reshape(-1, width) for part in level])
+            for level in levels
+        ]
+        return [level.reshape(-1, width) for level in whole]
+
+    return compute() if stored is None else stored.of(model)(kind, arguments, compute)

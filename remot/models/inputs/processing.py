@@ -1,6 +1,7 @@
 """From prompts to tokens, positions and patches, by the model's own chat template, processor and rotary index."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from remot.errors import ConfigError
 from remot.models.inputs.chat_template import render_prompt
+from remot.models.inputs.feature_store import ReadFeatures, StoredFeatures
 from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, ProcessedPrompts, VisualInputs
 from remot.models.inputs.timestamps import require_times, video_metadata, whole_patches
 from remot.structures import PromptBatch
@@ -170,24 +172,49 @@ def _positions(model: "PreTrainedModel", inputs: "BatchFeature", token_types: Te
 
 
 def visual_features(
-    model: "PreTrainedModel", images: VisualInputs | None, videos: VisualInputs | None, token_types: Tensor
+    model: "PreTrainedModel",
+    images: VisualInputs | None,
+    videos: VisualInputs | None,
+    token_types: Tensor,
+    stored: StoredFeatures | None = None,
 ) -> list[Tensor]:
-    """One pass of the vision tower over the images and one over the videos, for tokens of kinds [P, L].
+    """Features of the images and of the videos, for tokens of kinds [P, L].
+
+    Without ``stored`` one pass of the vision tower over the images and one over the videos. With it each image or
+    video that is not stored is encoded by itself, so that a feature does not depend on what is stored.
 
     Returns:
         For each level (pooled first, then DeepStack levels) the features [visual tokens, H] in the order of their
         placeholders; no level if nothing is shown.
     """
-    kinds: list[list[Tensor]] = []
-    for name, shown in (("get_image_features", images), ("get_video_features", videos)):
-        if shown is not None:
-            output = getattr(model.model, name)(shown.patches, shown.grid_thw, return_dict=True)
-            levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
-            # Some models split a level by image.
-            kinds.append([level if isinstance(level, Tensor) else torch.cat(list(level), dim=0) for level in levels])
+    read = None if stored is None else stored.of(model)
+    kinds = [
+        _tower_levels(model, kind, shown.patches, shown.grid_thw)
+        if read is None
+        else _read_levels(model, kind, shown, read)
+        for kind, shown in (("image", images), ("video", videos))
+        if shown is not None
+    ]
     if len(kinds) < 2:
         return kinds[0] if kinds else []
     return [in_prompt_order(of_images, of_videos, token_types) for of_images, of_videos in zip(*kinds, strict=True)]
+
+
+def _read_levels(model: "PreTrainedModel", kind: str, shown: VisualInputs, read: ReadFeatures) -> list[Tensor]:
+    """As :func:`_tower_levels`, one image or video after the other."""
+    of_items = [
+        read(kind, {"patches": patches, "grid_thw": grid}, partial(_tower_levels, model, kind, patches, grid))
+        for patches, grid in shown.items()
+    ]
+    return [torch.cat(level) for level in zip(*of_items, strict=True)]
+
+
+def _tower_levels(model: "PreTrainedModel", kind: str, patches: Tensor, grid_thw: Tensor) -> list[Tensor]:
+    """For each level the features [visual tokens, H] of images or videos, by one pass of the vision tower."""
+    output = getattr(model.model, f"get_{kind}_features")(patches, grid_thw, return_dict=True)
+    levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
+    # Some models split a level by image.
+    return [level if isinstance(level, Tensor) else torch.cat(list(level), dim=0) for level in levels]
 
 
 def in_prompt_order(of_images: Tensor, of_videos: Tensor, token_types: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """Prompts on their way into the language model: after the processor, and after the vision tower."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -31,6 +31,11 @@ class VisualInputs:
         sizes = self.grid_thw.prod(-1)
         patches = self.patches[int(sizes[:first].sum()) : int(sizes[:last].sum())]
         return VisualInputs(patches, self.grid_thw[first:last], self.counts[start:stop])
+
+    def items(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Patches and grid [1, 3] of each image or video."""
+        patches = torch.split(self.patches, self.grid_thw.prod(-1).tolist())
+        yield from zip(patches, torch.split(self.grid_thw, 1), strict=True)
 
     def num_tokens(self, spatial_merge_size: int) -> list[int]:
         """P numbers of visual tokens, ``spatial_merge_size``² patches each."""
