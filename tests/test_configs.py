@@ -6,6 +6,7 @@ import re
 import sys
 from contextlib import nullcontext
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from remot.cli import main
 from remot.commands.training.cli import RemotCLI
 from remot.data.annotations import NativeReader, RealEstate10KReader
 from remot.data.media import write_video
+from remot.models import FeatureStore
 from remot.models.memory import MemoryEstimate
 from remot.rollout.decoding.engine import RolloutSettings
 from remot.rollout.decoding.memory import decode_bytes, plan_decode, score_bytes
@@ -359,6 +361,22 @@ def test_documented_settings_of_the_engine_are_the_defaults_and_can_be_changed(t
     assert module.rollout_engine.settings == RolloutSettings("plain", 3, 4)
     assert module.micro_batch_prompts == "auto"
     assert (module.policy_settings.prefix_sharing, module.policy_settings.source.attention) == ("off", "flex")
+
+
+def test_documented_feature_store(tmp_path, build):
+    """Off by default; on by the documented section, or by keys on the command line."""
+    (text,) = (one for one in blocks("docs/video.md", "yaml") if "feature_store" in one)
+    (tmp_path / "store.yaml").write_text(text)
+    quickstart = PROJECT / "configs" / "quickstart.yaml"
+    documented = build(quickstart, "--config", tmp_path / "store.yaml").module.policy_settings
+    assert documented.feature_store == FeatureStore(Path("~/features"), 50)
+    assert PolicySettings().feature_store is None
+    keys = ("folder", tmp_path / "features"), ("max_gigabytes", 2)
+    words = [word for key, value in keys for word in (f"--model.policy.feature_store.{key}", value)]
+    small = ["--trainer.max_steps", "1", "--held_out.enabled", "false", "--data.batch_size", "2"]
+    built = build(quickstart, *words, *small, fit=True)
+    assert built.module.policy_settings.feature_store == FeatureStore(tmp_path / "features", 2.0)
+    assert built.trainer.callback_metrics["train/feature_store/computed"] > 0
 
 
 @pytest.mark.parametrize(
