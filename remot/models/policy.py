@@ -217,10 +217,12 @@ class VLMPolicy(nn.Module):
             return prefilled(model, encoded)
 
     def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
-        """Compute one prompt once, and copy what transformers' own cache holds for each of G completions.
+        """Compute P prompts of one length once, and copy what transformers' own cache holds for each of G completions.
+
+        Only one prompt where the model's own forward pass takes it.
 
         Returns:
-            The last hidden state [G, H] and a cache of G rows.
+            The last hidden states [P*G, H], prompt by prompt, and a cache of as many rows.
         """
         with self._pass(with_gradient=False) as model:
             if encoded.whole_reason is not None:

@@ -3,6 +3,7 @@
 import json
 import logging
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,18 +12,21 @@ import torch
 from remot.errors import ConfigError
 from remot.models import FullWeights, LoRA, ModelSource, VLMPolicy
 from remot.rollout.sampling import SamplingSettings
+from remot.structures import PromptBatch
 from tests.models.packing.test_selection import warnings_of
 from tests.models.test_parity import LOGPROB_TOLERANCE, assert_same_as_one_row_at_a_time, largest_gap, naive_batch
 from tests.rollout.decoding.test_engine import real_tokens, roll_out, talkative
 from tests.tiny import (
     HYBRID,
     HYBRID_MIXTURE,
+    WORDINGS,
     encode,
     make_batch,
     make_lora_policy,
     make_policy,
     model_folder,
     random_completions,
+    select,
 )
 
 #: Linear layers of both kinds of block, as transformers names them.
@@ -65,6 +69,35 @@ def test_a_rollout_records_what_one_forward_pass_gives(family, sampling):
     assert gaps.mean() < LOGPROB_TOLERANCE  # a state of another row, or one token late, is off by tenths
     assert gaps.max() < 1e-3  # steps add up the state in another order, and the gated norm of a small one amplifies it
     assert largest_gap(plain, naive) < LOGPROB_TOLERANCE
+
+
+def alternating_batch():
+    """Prompts of two lengths in turn; those of one length show images of other shapes, so that positions differ."""
+    batch, generator = make_batch(5), torch.Generator().manual_seed(8)
+    sizes = [(64, 64), (64, 64), (32, 128), (32, 128), (64, 64)]
+    images = [[torch.randint(0, 256, (3, *size), generator=generator, dtype=torch.uint8)] for size in sizes]
+    texts = [WORDINGS[row % 2] for row in range(5)]
+    questions = [replace(one, text=text) for one, text in zip(batch.questions, texts, strict=True)]
+    return PromptBatch(images, questions, batch.clip_ids)
+
+
+@pytest.mark.parametrize("family", [HYBRID, HYBRID_MIXTURE, "lfm2_vl", "aya_vision", "kimi_k25"])
+def test_prompts_of_one_length_are_decoded_together_and_say_the_same(family, monkeypatch):
+    """A state takes in padding, so that prompts of two lengths stay apart; each gets its own completions back."""
+    policy, batch, decoded = talkative(family, end=3.5, prefix_sharing="auto"), alternating_batch(), []
+    prompts = encode(policy, batch).prompts
+    assert len(set(prompts.prompt_lengths.tolist())) == 2
+    assert family in ("lfm2_vl", "aya_vision", "kimi_k25") or len(set(prompts.next_position.tolist())) > 2
+    real = policy.prefill_alone
+    monkeypatch.setattr(policy, "prefill_alone", lambda some, n: decoded.append(len(some)) or real(some, n))
+    together = roll_out(policy, batch, num_completions=3, max_new_tokens=9)
+    assert decoded == [3, 2]
+    assert len(set(together.num_tokens.flatten().tolist())) > 2
+    for row in range(5):
+        alone = roll_out(policy, select(batch, [row]), num_completions=3, max_new_tokens=9)
+        assert real_tokens(alone, 0) == real_tokens(together, row)
+    gaps = policy.completion_logprobs(encode(policy, batch), together.token_ids) - together.logprobs
+    assert gaps[together.completion_mask].abs().mean() < LOGPROB_TOLERANCE
 
 
 def test_no_prompt_is_shared_and_the_reason_is_one_line(caplog):

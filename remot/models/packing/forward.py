@@ -73,18 +73,19 @@ def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts) -> "tuple[Tenso
 
 
 def prefilled_alone(model: "PreTrainedModel", encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
-    """The last hidden state [G, H] of one prompt, and transformers' own cache with a row for each completion."""
+    """Last hidden states [P*G, H] of prompts of one length, and transformers' own cache with as many rows."""
     from transformers import DynamicCache
 
     from remot.models.packing.kv_cache import cache_argument
 
-    rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(1, 1, 0))
+    rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(len(encoded), 1, 0))
     cache = DynamicCache(config=model.config.get_text_config())
     settings = {"position_ids": rows.position_ids, **cache_argument(cache, language_model(model))}
     output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, **settings)
     # Every layer of transformers' caches can be reordered; those with a recurrent state have no batch_select_indices.
-    cache.reorder_cache(torch.zeros(num_completions, dtype=torch.long, device=rows.input_ids.device))
-    return output.last_hidden_state[:, -1].expand(num_completions, -1), cache
+    copies = torch.arange(len(encoded), device=rows.input_ids.device).repeat_interleave(num_completions)
+    cache.reorder_cache(copies)
+    return output.last_hidden_state[copies, -1], cache
 
 
 def next_states(model: "PreTrainedModel", token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:

@@ -4,7 +4,10 @@ Notation: P prompts, G completions, T tokens.
 """
 
 import logging
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -12,6 +15,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from remot.errors import ConfigError
+from remot.models.inputs.conversations import joined_rows
 from remot.models.memory import halving
 from remot.rollout.decoding.cuda_graph import GraphDecoder
 from remot.rollout.decoding.loop import DecodeRequest, SeparateDecoder, SharedDecoder, decode
@@ -39,7 +43,8 @@ class RolloutSettings:
         decode: ``plain`` runs a token's operations one by one, ``cuda_graph`` records them once for a rollout and
             replays them. ``auto`` takes graphs on a GPU, the plain loop where they cannot be recorded and elsewhere.
         prompts_together: Prompts whose completions are decoded at the same time. ``auto`` takes what fits into the
-            memory that is free on a GPU, and all of them elsewhere.
+            memory that is free on a GPU, and all of them elsewhere. Models that cannot share a prompt decode prompts
+            of one length together.
         check_every: Tokens between two checks of which completions have ended; the host waits for the GPU at each.
             None takes 16 on a GPU and 1 elsewhere.
     """
@@ -82,16 +87,18 @@ class RolloutEngine:
         It is called inside the policy's ``evaluating()``.
         """
         every = self.settings.check_every or (CHECK_EVERY_ON_GPU if policy.device.type == "cuda" else 1)
-        num_prompts = len(encoded)
+        lengths = encoded.prompts.prompt_lengths.tolist()
+        alike = [0] * len(encoded) if policy.shares_prompts(encoded) else lengths
 
         def attempt(size: int) -> tuple[Tensor, Tensor]:
+            groups = decoded_groups(alike, size)
             parts = []
-            for start in range(0, num_prompts, size):
-                rows = slice(start, min(start + size, num_prompts))
-                part = encoded if size >= num_prompts else encoded.select(rows)
+            for rows in groups:
+                part = _selected(encoded, rows, policy.pad_token_id)
                 parts.append(self._decode(policy, part, DecodeRequest(uniforms[rows], sampling, every)))
             tokens, logprobs = zip(*parts, strict=True)
-            return _joined(tokens, policy.pad_token_id), _joined(logprobs, 0.0)
+            places = torch.tensor(list(chain.from_iterable(groups)), device=policy.device).argsort()
+            return _joined(tokens, policy.pad_token_id)[places], _joined(logprobs, 0.0)[places]
 
         size = self.prompts_together(policy, encoded, uniforms)
         result, used = halving(attempt, size, "decoding", "model.rollout.prompts_together")
@@ -102,19 +109,21 @@ class RolloutEngine:
     def prompts_together(self, policy: "VLMPolicy", encoded: "EncodedPrompts", uniforms: Tensor) -> int:
         """How many of the P prompts are decoded at the same time."""
         wanted = self.settings.prompts_together
-        if not policy.shares_prompts(encoded):
+        if encoded.whole_reason is not None:
             return 1
         if wanted == "auto":
             num_prompts, num_completions, num_tokens = uniforms.shape
             shape = (num_prompts, encoded.prompts.input_ids.shape[1], num_completions, num_tokens)
-            wanted = plan_decode(policy.footprint, free_bytes(policy.device), shape)
+            shares = policy.shares_prompts(encoded)
+            wanted = plan_decode(policy.footprint, free_bytes(policy.device), shape, shares_prompts=shares)
         return min(wanted, len(encoded), self.most_prompts or wanted)
 
     def _decode(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> tuple[Tensor, Tensor]:
         if not policy.shares_prompts(encoded):
-            by_row = DecodeRequest(request.uniforms.transpose(0, 1), request.sampling, request.check_every)
-            tokens, logprobs = decode(SeparateDecoder(policy, encoded, by_row), by_row)
-            return tokens.transpose(0, 1), logprobs.transpose(0, 1)
+            by_row = replace(request, uniforms=request.uniforms.flatten(0, 1)[:, None])
+            rows = decode(SeparateDecoder(policy, encoded, by_row), by_row)
+            tokens, logprobs = (part.view(*request.uniforms.shape[:2], -1) for part in rows)
+            return tokens, logprobs
         if self._records(policy):
             try:
                 return decode(GraphDecoder(policy, encoded, request), request)
@@ -139,6 +148,24 @@ class RolloutEngine:
             msg = "rollout.decode: cuda_graph cannot record weights divided over processes; choose auto or plain"
             raise ConfigError(msg)
         return self.settings.decode == "cuda_graph"
+
+
+def decoded_groups(alike: Sequence[int], size: int) -> list[list[int]]:
+    """Numbers of prompts that are decoded together: at most ``size``, all with the same value in ``alike``."""
+    by_value = defaultdict(list)
+    for number, value in enumerate(alike):
+        by_value[value].append(number)
+    return [held[start : start + size] for held in by_value.values() for start in range(0, len(held), size)]
+
+
+def _selected(encoded: "EncodedPrompts", rows: Sequence[int], pad_token_id: int) -> "EncodedPrompts":
+    """The prompts ``rows``, which are in order."""
+    first, last = rows[0], rows[-1]
+    if len(rows) == len(encoded):
+        return encoded
+    if last - first + 1 == len(rows):
+        return encoded.select(slice(first, last + 1))
+    return joined_rows([encoded.select(slice(row, row + 1)) for row in rows], pad_token_id)
 
 
 def _joined(parts: tuple[Tensor, ...], padding: float) -> Tensor:

@@ -210,19 +210,20 @@ class SharedDecoder(Decoder):
 
 
 class SeparateDecoder(Decoder):
-    """Decodes one prompt with a row for each completion, for models that cannot share a prompt.
+    """Decodes prompts of one length with a row for each completion, for models that cannot share a prompt.
 
-    It uses transformers' own cache: no padding, no mask.
+    It uses transformers' own cache: no padding, which a state would take in, and no mask.
 
     Args:
         policy: The policy, inside its ``evaluating()``.
-        encoded: One prompt.
-        request: Noise [G, 1, T] and sampling.
+        encoded: P prompts of one length.
+        request: Noise [P*G, 1, T], prompt by prompt, and sampling.
     """
 
     def __init__(self, policy: "VLMPolicy", encoded: "EncodedPrompts", request: DecodeRequest) -> None:
-        super().__init__(policy, request, encoded.prompts.next_position.repeat(len(request.uniforms)))
-        hidden, self.cache = policy.prefill_alone(encoded, self.num_rows)
+        num_completions = len(request.uniforms) // len(encoded)
+        super().__init__(policy, request, encoded.prompts.next_position.repeat_interleave(num_completions))
+        hidden, self.cache = policy.prefill_alone(encoded, num_completions)
         self.state.draw(hidden[:, None])
 
     def step(self) -> None:

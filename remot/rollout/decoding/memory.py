@@ -12,6 +12,8 @@ from remot.models.packing.attention import BLOCK_QUERIES
 PLANNED_SHARE = 0.8
 #: Rows of logits that the scoring pass holds at once, see :mod:`remot.models.logprobs`.
 SCORED_ROWS = 512
+#: Columns of caches with a copy of the prompt for each completion where the free memory of the device is unknown.
+UNPLANNED_COLUMNS = 2**15
 #: Prompts of a micro-batch where the free memory of the device is unknown.
 UNPLANNED_MICRO_BATCH = 4
 
@@ -56,15 +58,21 @@ def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_pro
     return max(1, min(num_prompts, usable // max(1, bytes_per_prompt)))
 
 
-def plan_decode(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
+def plan_decode(
+    footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int], *, shares_prompts: bool = True
+) -> int:
     """Prompts to decode together, all if ``free`` is None.
 
-    ``shape`` is P prompts, L columns, G completions and T tokens.
+    ``shape`` is P prompts, L columns, G completions and T tokens. Without ``shares_prompts`` each completion has a copy
+    of its prompt's columns, at most :data:`UNPLANNED_COLUMNS` of them in all where ``free`` is None.
     """
-    num_prompts, *sizes = shape
+    num_prompts, num_columns, num_completions, num_tokens = shape
+    copies = 1 if shares_prompts else num_completions
     if free is None:
-        return num_prompts
-    return prompts_that_fit(free, 0, decode_bytes(footprint, *sizes), num_prompts)
+        fitting = UNPLANNED_COLUMNS // (num_completions * (num_columns + num_tokens))
+        return num_prompts if shares_prompts else max(1, min(num_prompts, fitting))
+    needed = decode_bytes(footprint, num_columns * copies, num_completions, num_tokens)
+    return prompts_that_fit(free, 0, needed, num_prompts)
 
 
 def plan_micro_batch(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:

@@ -9,7 +9,7 @@ import torch
 
 from remot.errors import ConfigError
 from remot.rollout.decoding.cuda_graph import GraphDecoder
-from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings, generate
+from remot.rollout.decoding.engine import RolloutEngine, RolloutSettings, decoded_groups, generate
 from remot.rollout.decoding.loop import DecodeRequest, SharedDecoder, compacted, decode
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, uniform_noise
 from tests.rollout.decoding.test_engine import talkative
@@ -164,6 +164,11 @@ def test_prompts_decoded_in_parts_say_the_same(prompts_together, sampling):
     policy, batch = varied_batch_and_policy()
     in_parts = roll_out(policy, batch, sampling, prompts_together=prompts_together)
     assert_same_rollout(in_parts, roll_out(policy, batch, sampling))
+
+
+def test_what_is_alike_is_decoded_together_in_parts_of_a_size():
+    assert decoded_groups([7, 9, 7, 7, 9], 2) == [[0, 2], [3], [1, 4]]
+    assert decoded_groups([0, 0, 0], 8) == [[0, 1, 2]]
 
 
 class LimitedMemory:

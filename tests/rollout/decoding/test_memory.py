@@ -116,6 +116,8 @@ def test_plans():
     assert plan_micro_batch(SMALL, None, shape) == 4
     assert plan_micro_batch(SMALL, None, (2, 20, 3, 5)) == 2
     assert plan_decode(SMALL, 10 * decode_bytes(SMALL, 20, 3, 5), shape) == 8
+    assert plan_decode(SMALL, 10 * decode_bytes(SMALL, 60, 3, 5), shape, shares_prompts=False) == 8
+    assert [plan_decode(SMALL, None, (16, n, 8, 96), shares_prompts=False) for n in (160, 416, 4000)] == [16, 8, 1]
     chunk = SCORED_ROWS * SMALL.logits_bytes
     free = int((3.5 * score_bytes(SMALL, 20, 3, 5) + chunk) / PLANNED_SHARE)
     assert plan_micro_batch(SMALL, free, shape) == 3
