@@ -22,7 +22,8 @@ from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import Divergence, token_divergences, token_logprobs, token_logprobs_and_entropies
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
-from remot.models.packing.forward import next_states, packed_states, prefilled, prefilled_alone, separate_states
+from remot.models.packing.forward import next_states, packed_states, separate_states
+from remot.models.packing.prefill import prefilled, prefilled_alone
 from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
 from remot.models.parts import blocks, language_model
 from remot.models.prepacked import prepacked
@@ -207,14 +208,14 @@ class VLMPolicy(nn.Module):
 
     # -- language model ------------------------------------------------------------------------------------------
 
-    def prefill(self, encoded: EncodedPrompts) -> "tuple[Tensor, SharedPromptCache]":
-        """Compute P prompts once.
+    def prefill(self, encoded: EncodedPrompts, num_columns: int | None = None) -> "tuple[Tensor, SharedPromptCache]":
+        """Compute P prompts once, long ones ``num_columns`` at a time; see :mod:`remot.models.packing.prefill`.
 
         Returns:
             The last real hidden state of each prompt [P, H], and the key-value cache that their completions share.
         """
         with self._pass(with_gradient=False) as model:
-            return prefilled(model, encoded)
+            return prefilled(model, encoded, num_columns)
 
     def prefill_alone(self, encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
         """Compute P prompts of one length once, and copy what transformers' own cache holds for each of G completions.

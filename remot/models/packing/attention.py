@@ -1,10 +1,11 @@
-"""Attention over packed rows and in decode steps, by one function that takes both.
+"""Attention over packed rows, over parts of long prompts and in decode steps, by one function that takes all.
 
 In a packed row stand a prompt and its completions, then the next prompt and its completions, and so on. A completion
 sees its prompt and itself, and nothing is padded: a prompt of L columns with completions of T columns takes
 L^2 / 2 + T * (L + T) pairs for each, or about L^2 / 2 + T * (L + T / 2) where T is several blocks of queries, and no
 mask of a whole row. In a decode step a prompt's keys are read once for all its completions, and each completion reads
 its own. Query heads that share their keys become further rows of one product, so that no keys are copied for them.
+Of a long prompt a few columns at a time see those before them.
 
 transformers calls the function that is registered under the name in the model's configuration, with whatever else the
 language model was given; :data:`KERNEL_NAME` is ours.
@@ -57,6 +58,28 @@ class PackedLayout:
         return self.biases[key]
 
 
+@dataclass(eq=False)
+class PromptChunks:
+    """Prompts whose columns are computed some at a time, behind the keys of those before.
+
+    Args:
+        length: L, columns of the prompts.
+    """
+
+    length: int
+    _bias: Tensor | None = field(default=None, init=False)
+
+    def bias(self, before: int, num_queries: int, heads_per_key: int, like: Tensor) -> Tensor:
+        """Numbers [R*B, before + B] to add to the scores of B queries: parts of one tensor, for all layers."""
+        if self._bias is None:
+            self._bias = completion_bias(self.length, BLOCK_QUERIES, heads_per_key, like)
+        shown = self._bias[:, self.length - before : self.length + num_queries]  # [R*BLOCK_QUERIES, before + B]
+        if num_queries == BLOCK_QUERIES:
+            return shown
+        by_head = shown.reshape(heads_per_key, BLOCK_QUERIES, -1)  # [R, BLOCK_QUERIES, before + B]
+        return by_head[:, :num_queries].flatten(0, 1)
+
+
 def packed_attention(
     module: "nn.Module",
     query: Tensor,
@@ -64,11 +87,11 @@ def packed_attention(
     value: Tensor,
     attention_mask: Tensor | None,
     scaling: float | None = None,
-    row_layout: PackedLayout | None = None,
+    row_layout: PackedLayout | PromptChunks | None = None,
     shared_cache: "SharedPromptCache | None" = None,
     **kwargs: Any,  # noqa: ANN401 - as transformers calls it
 ) -> tuple[Tensor, None]:
-    """Attention over a packed row or of a decode step, otherwise what transformers calls ``sdpa``.
+    """Attention over a packed row, a part of prompts or of a decode step, otherwise what transformers calls ``sdpa``.
 
     Args:
         module: The attention layer.
@@ -77,7 +100,8 @@ def packed_attention(
         value: As ``key``.
         attention_mask: Numbers to add to the scores, or nothing.
         scaling: Multiplies the scores; None for D^-0.5.
-        row_layout: What stands in the one row, P = 1; then there is no mask.
+        row_layout: What stands in the one row, P = 1, or prompts of whose columns the last ones of ``key`` are those of
+            ``query``; then there is no mask.
         shared_cache: Keys and values of a decode step, of which ``query`` has a token of each completion.
         **kwargs: What else transformers passes on.
 
@@ -86,6 +110,9 @@ def packed_attention(
     """
     if shared_cache is not None:
         return decode_attention(query, shared_cache, int(module.layer_idx), scaling), None  # type: ignore[arg-type]
+    if isinstance(row_layout, PromptChunks):
+        before = key.shape[2] - query.shape[2]
+        return _in_blocks((query, key, value), before, row_layout, scaling).transpose(1, 2), None
     if row_layout is not None:
         return row_attention((query, key, value), row_layout, scaling, float(kwargs.get("dropout", 0.0))), None
     from transformers.integrations.sdpa_attention import sdpa_attention_forward
@@ -161,16 +188,26 @@ def _behind_prompt(
         torch.cat([shared.expand(len(lengths), -1, -1, -1), own], dim=2)
         for shared, own in zip(prompt[1:], (own_keys, own_values), strict=True)
     )  # [C, K, L + T, D]
-    blocks = torch.split(query, BLOCK_QUERIES, dim=2)
-    mixed = [
-        _block((block, keys, values), prompt[0].shape[2] + number * BLOCK_QUERIES, layout, scale, dropout)
-        for number, block in enumerate(blocks)
-    ]
-    rows = torch.cat(mixed, dim=2).transpose(1, 2).unbind()  # C of [T, N, D]
+    mixed = _in_blocks((query, keys, values), prompt[0].shape[2], layout, scale, dropout)
+    rows = mixed.transpose(1, 2).unbind()  # C of [T, N, D]
     return [row[None, :own] for row, own in zip(rows, lengths, strict=True)]
 
 
-def _block(states: States, before: int, layout: PackedLayout, scale: float | None, dropout: float) -> Tensor:
+def _in_blocks(
+    states: States, before: int, layout: PackedLayout | PromptChunks, scale: float | None, dropout: float = 0.0
+) -> Tensor:
+    """Queries [C, N, T, D] that stand behind ``before`` keys, over those and their own up to each: [C, N, T, D]."""
+    query, keys, values = states
+    mixed = [
+        _block((block, keys, values), before + number * BLOCK_QUERIES, layout, scale, dropout)
+        for number, block in enumerate(torch.split(query, BLOCK_QUERIES, dim=2))
+    ]
+    return torch.cat(mixed, dim=2)
+
+
+def _block(
+    states: States, before: int, layout: PackedLayout | PromptChunks, scale: float | None, dropout: float
+) -> Tensor:
     """Queries [C, N, B, D] that stand behind ``before`` keys, over those and their own: [C, N, B, D]."""
     query, keys, values = states
     count, num_heads, num_queries, size = query.shape

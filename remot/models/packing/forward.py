@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
-    from remot.models.packing.kv_cache import SharedPromptCache
-
 
 def run_rows(
     model: "PreTrainedModel",
@@ -41,7 +39,7 @@ def run_rows(
         ids: [B, S] token ids.
         visual: [B, S] bool, True where a feature replaces the embedding of a placeholder.
         features: Pooled features, then those of the DeepStack levels; none if nothing is shown.
-        **kwargs: Positions, cache and layout, for the language model.
+        **kwargs: Positions, cache, layout and a mask, for the language model.
     """
     embeds = model.get_input_embeddings()(ids)
     pooled, deepstack = features[:1], features[1:]
@@ -49,43 +47,10 @@ def run_rows(
         embeds = embeds.masked_scatter(visual[..., None], level.to(embeds.dtype))
     if deepstack:
         kwargs |= {"visual_pos_masks": visual, "deepstack_visual_embeds": list(deepstack)}
-    return run_language_model(model, inputs_embeds=embeds, attention_mask=None, **kwargs)
+    return run_language_model(model, inputs_embeds=embeds, **{"attention_mask": None} | kwargs)
 
 
 # -- sampling ------------------------------------------------------------------------------------------------------
-
-
-def prefilled(model: "PreTrainedModel", encoded: EncodedPrompts) -> "tuple[Tensor, SharedPromptCache]":
-    """The last real hidden state of each prompt [P, H], and a cache that its completions share.
-
-    Right padding is never attended to under the causal mask, so no other mask is needed.
-    """
-    from remot.models.packing.kv_cache import SharedPromptCache, cache_argument
-
-    prompts, embeddings = encoded.prompts, model.get_input_embeddings()
-    num_layers = model.config.get_text_config().num_hidden_layers
-    cache = SharedPromptCache(num_layers, prompts.prompt_mask, embeddings.weight.dtype)
-    settings = {"position_ids": prompts.position_ids, **cache_argument(cache, language_model(model))}
-    output = run_rows(model, prompts.input_ids, prompts.visual_mask, encoded.features, **settings)
-    last = prompts.prompt_lengths - 1
-    rows = torch.arange(len(last), device=last.device)
-    return output.last_hidden_state[rows, last], cache
-
-
-def prefilled_alone(model: "PreTrainedModel", encoded: EncodedPrompts, num_completions: int) -> "tuple[Tensor, Cache]":
-    """Last hidden states [P*G, H] of prompts of one length, and transformers' own cache with as many rows."""
-    from transformers import DynamicCache
-
-    from remot.models.packing.kv_cache import cache_argument
-
-    rows = separate_rows(encoded, encoded.prompts.input_ids.new_zeros(len(encoded), 1, 0))
-    cache = DynamicCache(config=model.config.get_text_config())
-    settings = {"position_ids": rows.position_ids, **cache_argument(cache, language_model(model))}
-    output = run_rows(model, rows.input_ids, rows.visual_mask, rows.features, **settings)
-    # Every layer of transformers' caches can be reordered; those with a recurrent state have no batch_select_indices.
-    copies = torch.arange(len(encoded), device=rows.input_ids.device).repeat_interleave(num_completions)
-    cache.reorder_cache(copies)
-    return output.last_hidden_state[copies, -1], cache
 
 
 def next_states(model: "PreTrainedModel", token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:

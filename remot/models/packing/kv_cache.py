@@ -24,9 +24,11 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
 
     own: "tuple[Tensor, Tensor] | None" = None
 
-    def __init__(self, column: "Tensor") -> None:
+    def __init__(self, column: "Tensor", length: int) -> None:
         super().__init__()
         self.column = column
+        self.length = length  # L
+        self.num_prefilled = 0  # of the prompts' columns
 
     def update(
         self,
@@ -35,14 +37,34 @@ class SharedLayer(DynamicLayer):  # type: ignore[misc]
         *args: object,  # noqa: ARG002 - as transformers calls it
         **kwargs: object,  # noqa: ARG002
     ) -> "tuple[Tensor, Tensor]":
-        """Take the prompts' [U, K, L, D], later one token of each completion [U, K, C, D]."""
+        """Take the prompts' [U, K, n, D], of all columns or some, later one token of each completion [U, K, C, D].
+
+        Returns:
+            Keys and values of the prompts' columns up to these, or those of the tokens.
+        """
         if self.own is None:
-            self.lazy_initialization(key_states, value_states)
-            self.keys, self.values = key_states.contiguous(), value_states.contiguous()
-            return self.keys, self.values
+            return self._prefill(key_states, value_states)
         for own, states in zip(self.own, (key_states, value_states), strict=True):
             own.index_copy_(3, self.column, states.unsqueeze(3))
         return key_states, value_states
+
+    def _prefill(self, keys: "Tensor", values: "Tensor") -> "tuple[Tensor, Tensor]":
+        if keys.shape[2] == self.length:  # all at once: there is nothing to copy
+            self.lazy_initialization(keys, values)
+            self.keys, self.values, self.num_prefilled = keys.contiguous(), values.contiguous(), self.length
+            return self.keys, self.values
+        if not self.is_initialized:
+            self.lazy_initialization(keys, values)
+            shape = (*keys.shape[:2], self.length, keys.shape[3])  # [U, K, L, D]
+            self.keys, self.values = keys.new_empty(shape), values.new_empty(shape)
+        end = self.num_prefilled + keys.shape[2]
+        self.keys[:, :, self.num_prefilled : end], self.values[:, :, self.num_prefilled : end] = keys, values
+        self.num_prefilled = end
+        return self.keys[:, :, :end], self.values[:, :, :end]
+
+    def get_seq_length(self) -> int:
+        """Columns of the prompts that are there."""
+        return self.num_prefilled
 
 
 class SharedPromptCache(Cache):  # type: ignore[misc]
@@ -61,7 +83,7 @@ class SharedPromptCache(Cache):  # type: ignore[misc]
 
     def __init__(self, num_layers: int, prompt_mask: "Tensor", dtype: "torch.dtype") -> None:
         self.column = torch.zeros(1, dtype=torch.long, device=prompt_mask.device)
-        super().__init__(layers=[SharedLayer(self.column) for _ in range(num_layers)])
+        super().__init__(layers=[SharedLayer(self.column, prompt_mask.shape[1]) for _ in range(num_layers)])
         self.prompt_bias = additive_mask(prompt_mask[:, None, None], dtype)
         self.own_bias: Tensor | None = None
         self.num_filled = 0

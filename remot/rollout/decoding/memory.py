@@ -7,6 +7,7 @@ import torch
 
 from remot.models.memory import MemoryEstimate
 from remot.models.packing.attention import BLOCK_QUERIES
+from remot.models.packing.prefill import PASS_TOKENS
 
 #: Share of the free memory that is planned with; the rest is for fragments and what no estimate covers.
 PLANNED_SHARE = 0.8
@@ -28,9 +29,9 @@ def free_bytes(device: torch.device) -> int | None:
 
 
 def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
-    """Memory to decode a prompt of L columns with G completions of T tokens: its cache and rows of logits."""
+    """Memory to decode a prompt of L columns with G completions of T tokens: cache, logits, and a pass of prefill."""
     total = num_columns + num_completions * max_new_tokens
-    prefill = num_columns * footprint.passing_bytes
+    prefill = min(num_columns, PASS_TOKENS) * footprint.passing_bytes
     return total * footprint.cache_bytes + num_completions * footprint.logits_bytes + prefill
 
 
