@@ -13,6 +13,7 @@ from remot.models.inputs.chat_template import render_prompt
 from remot.models.inputs.feature_store import ReadFeatures, StoredFeatures
 from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, ProcessedPrompts, VisualInputs
 from remot.models.inputs.timestamps import require_times, video_metadata, whole_patches
+from remot.models.inputs.tower import tower_levels
 from remot.structures import PromptBatch
 
 if TYPE_CHECKING:
@@ -180,8 +181,8 @@ def visual_features(
 ) -> list[Tensor]:
     """Features of the images and of the videos, for tokens of kinds [P, L].
 
-    Without ``stored`` one pass of the vision tower over the images and one over the videos. With it each image or
-    video that is not stored is encoded by itself, so that a feature does not depend on what is stored.
+    Without ``stored`` one pass of the vision tower over the images and one over the videos, long videos in parts. With
+    it each image or video that is not stored is encoded by itself, so that a feature does not depend on what is stored.
 
     Returns:
         For each level (pooled first, then DeepStack levels) the features [visual tokens, H] in the order of their
@@ -189,7 +190,7 @@ def visual_features(
     """
     read = None if stored is None else stored.of(model)
     kinds = [
-        _tower_levels(model, kind, shown.patches, shown.grid_thw)
+        tower_levels(model, kind, shown.patches, shown.grid_thw)
         if read is None
         else _read_levels(model, kind, shown, read)
         for kind, shown in (("image", images), ("video", videos))
@@ -201,20 +202,12 @@ def visual_features(
 
 
 def _read_levels(model: "PreTrainedModel", kind: str, shown: VisualInputs, read: ReadFeatures) -> list[Tensor]:
-    """As :func:`_tower_levels`, one image or video after the other."""
+    """As :func:`tower_levels`, one image or video after the other."""
     of_items = [
-        read(kind, {"patches": patches, "grid_thw": grid}, partial(_tower_levels, model, kind, patches, grid))
+        read(kind, {"patches": patches, "grid_thw": grid}, partial(tower_levels, model, kind, patches, grid))
         for patches, grid in shown.items()
     ]
     return [torch.cat(level) for level in zip(*of_items, strict=True)]
-
-
-def _tower_levels(model: "PreTrainedModel", kind: str, patches: Tensor, grid_thw: Tensor) -> list[Tensor]:
-    """For each level the features [visual tokens, H] of images or videos, by one pass of the vision tower."""
-    output = getattr(model.model, f"get_{kind}_features")(patches, grid_thw, return_dict=True)
-    levels = [output.pooler_output, *(getattr(output, "deepstack_features", None) or ())]
-    # Some models split a level by image.
-    return [level if isinstance(level, Tensor) else torch.cat(list(level), dim=0) for level in levels]
 
 
 def in_prompt_order(of_images: Tensor, of_videos: Tensor, token_types: Tensor) -> Tensor:
