@@ -288,7 +288,12 @@ def test_those_not_used_for_longest_go_first(tmp_path):
     whole = [make_batch(1, seed=k) for k in range(6)]
     batches = [PromptBatch([one.images[0][:1]], one.questions, one.clip_ids) for one in whole]
     encode(policy, batches[0])
-    (num_bytes,) = (file.stat().st_size for file in files(tmp_path))
+    (first,) = files(tmp_path)
+    num_bytes, written = first.stat().st_size, first.stat().st_mtime_ns
+    future = time.time_ns() + 10**12
+    os.utime(first, ns=(future, written))  # now a file system of ``relatime`` notes no reading by itself
+    encode(policy, batches[0])
+    assert first.stat().st_atime_ns < future
     bounded = with_store(make_policy(), tmp_path, 5.1 * num_bytes / 10**9)
     for batch in batches[1:5]:
         encode(bounded, batch)
