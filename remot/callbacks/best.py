@@ -71,11 +71,12 @@ def _best_of(trainer: Trainer) -> ModelCheckpoint:
     Raises:
         ConfigError: If there is none, or several.
     """
-    found = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.monitor]
+    kept = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.save_top_k]
+    found = [one for one in kept if one.monitor]
     if len(found) != 1:
         msg = (
-            f"BestPolicy takes the weights that a ModelCheckpoint with a monitor keeps, and there are {len(found)} "
-            "such callbacks; name one in trainer.callbacks, as configs/quickstart_best.yaml does"
+            "BestPolicy takes the weights that a ModelCheckpoint with a monitor and a save_top_k keeps, and there are "
+            f"{len(found)} such callbacks; name one in trainer.callbacks, as configs/quickstart_best.yaml does"
         )
         raise ConfigError(msg)
     return found[0]

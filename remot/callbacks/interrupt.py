@@ -316,7 +316,7 @@ def _described(error: BaseException) -> str:
 
 def _save(trainer: Trainer, reason: str) -> None:
     path, name = checkpoint_to_write(trainer)
-    if not _is_saved(trainer, path):
+    if not is_saved(trainer, path):
         trainer.save_checkpoint(path, weights_only=False)
     go_on = f"remot fit --config … --ckpt_path {name}"
     print_line(trainer, f"{reason}Stopped after step {trainer.global_step} and saved {path}; to continue: {go_on}")
@@ -350,9 +350,9 @@ def is_sharded(trainer: Trainer, module: LightningModule) -> bool:
     return module.device_mesh is not None or is_deepspeed(trainer.model)
 
 
-def _is_saved(trainer: Trainer, path: Path) -> bool:
+def is_saved(trainer: Trainer, path: Path) -> bool:
     """True if the file is of this step already."""
-    return path.is_file() and any(
+    return path.exists() and any(
         isinstance(one, ModelCheckpoint)
         and one._last_checkpoint_saved == str(path)
         and one._last_global_step_saved == trainer.global_step

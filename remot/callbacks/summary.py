@@ -14,6 +14,7 @@ from remot.callbacks.interrupt import (
     SAVE_SECONDS,
     SAVING,
     checkpoint_to_write,
+    is_saved,
     is_sharded,
     print_line,
     report_failure,
@@ -46,7 +47,7 @@ class RunSummary(lightning.Callback):
     def __init__(self, export: bool = True) -> None:  # noqa: FBT001, FBT002 (a config key)
         self.export = export
         self._export_folder: Path | None = None
-        self._saved_step: int | None = None
+        self._has_saved = False  # in this process
 
     def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
         """Let the run outlive its loggers; what they do not take goes into the run's folder."""
@@ -69,7 +70,7 @@ class RunSummary(lightning.Callback):
         checkpoint: dict[str, Any],
     ) -> None:
         """Remember the MLflow run, so that a continued run goes on in it."""
-        self._saved_step = trainer.global_step
+        self._has_saved = True
         for logger in mlflow_loggers(trainer.loggers):
             checkpoint[RUN_KEY] = {"mlflow_run_id": logger.run_id}
 
@@ -80,14 +81,14 @@ class RunSummary(lightning.Callback):
     def on_train_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Say why training ended early, and save once more if steps came after the last checkpoint.
 
-        Lightning saves at the end only what never was.
+        Lightning saves at the end only what never was, and another callback may have saved the last step elsewhere.
         """
         for callback in trainer.early_stopping_callbacks:
             if reason := getattr(callback, "stopping_reason_message", None):
                 pl_module.print(f"EarlyStopping ended training at step {trainer.global_step}: {reason}")
         keeps_last = any(getattr(callback, "save_last", None) for callback in trainer.checkpoint_callbacks)
-        if keeps_last and self._saved_step not in (None, trainer.global_step):
-            path, _ = checkpoint_to_write(trainer)
+        path, _ = checkpoint_to_write(trainer)
+        if keeps_last and self._has_saved and not is_saved(trainer, path):
             trainer.save_checkpoint(path, weights_only=False)
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:

@@ -26,11 +26,11 @@ def test_images_are_encoded_in_halves_with_the_same_features(monkeypatch):
     prompts = policy.process(make_batch(4, seed=1))
     wanted, real, asked = policy.encode(prompts), module.visual_features, []
 
-    def features(model, images, videos, token_types):
+    def features(model, images, videos, token_types, stored):
         asked.append(len(token_types))
         if len(token_types) > 2:
             no_memory()
-        return real(model, images, videos, token_types)
+        return real(model, images, videos, token_types, stored)
 
     monkeypatch.setattr(module, "visual_features", features)
     with torch.no_grad():

@@ -368,6 +368,13 @@ def test_a_bound_is_a_number_above_0(gigabytes, tmp_path):
         FeatureStore(tmp_path, gigabytes)
 
 
+@pytest.mark.parametrize("folder", ["", ".", "None"])
+def test_no_folder_is_refused(folder):
+    """null becomes the path None, and an empty string the current folder."""
+    with pytest.raises(ConfigError, match="names no folder"):
+        FeatureStore(Path(folder))
+
+
 def test_a_folder_that_is_a_file_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"feature_store\.folder"):

@@ -107,6 +107,16 @@ def test_a_best_checkpoint_that_is_gone_leaves_the_last_step(tmp_path, monkeypat
     assert json.loads((tmp_path / "adapter" / "remot.json").read_text())["step"] == 4
 
 
-def test_nothing_to_choose_the_best_by(tmp_path):
+@pytest.mark.parametrize("others", [[], [{"monitor": "val/overall", "save_top_k": 0}], [{"save_top_k": -1}]])
+def test_nothing_to_choose_the_best_by(tmp_path, others):
+    callbacks = [BestPolicy(), *(ModelCheckpoint(tmp_path, **settings) for settings in others)]
     with pytest.raises(ConfigError, match="there are 0 such"):
-        fit(ready_module(SFT()), tmp_path, callbacks=[BestPolicy()])
+        fit(ready_module(SFT()), tmp_path, callbacks=callbacks, enable_checkpointing=bool(others))
+
+
+@pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization")
+def test_the_last_step_is_in_its_own_file_whatever_others_have_saved(tmp_path):
+    others = ModelCheckpoint(tmp_path / "others", every_n_train_steps=1, save_top_k=-1)
+    callbacks = [RunSummary(export=False), RunCheckpoint(dirpath=tmp_path), others]
+    fit(ready_module(SFT()), tmp_path, callbacks=callbacks, max_steps=3, enable_checkpointing=True)
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3

@@ -139,7 +139,10 @@ CALLBACKS: Mapping[str, BuiltInCallback] = {
         works=False,
     ),
     "LearningRateMonitor": BuiltInCallback("works with a logger"),
-    "ModelCheckpoint": BuiltInCallback("works; settings of the built-in one are under checkpoint"),
+    "ModelCheckpoint": BuiltInCallback(
+        "works; settings of the built-in one are under checkpoint. With a `monitor`, `remot.callbacks.BestPolicy` "
+        "beside it has the best step evaluated and exported"
+    ),
     "ModelPruning": BuiltInCallback("it renames the weights that checkpoints and exports are made of", works=False),
     "ModelSummary": BuiltInCallback(WORKS),
     "OnExceptionCheckpoint": BuiltInCallback(

@@ -39,6 +39,8 @@ FORMAT = 1
 DIGEST = "sha256"
 #: Locks of files; names share them. How long another process is waited for that writes one of the same lock.
 NUM_LOCKS, LOCK_SECONDS = 64, 60.0
+#: What an empty string and null become as paths.
+NO_FOLDERS = ("", ".", "None")
 #: Parts of a configuration that no feature depends on.
 OTHER_SETTINGS = ("text_config", "_name_or_path", "transformers_version")
 
@@ -56,13 +58,16 @@ class FeatureStore:
         max_gigabytes: Most room that all files together take, in 10⁹ bytes; those not used for longest go first.
 
     Raises:
-        ConfigError: If ``max_gigabytes`` is no positive number.
+        ConfigError: If no folder is named, or ``max_gigabytes`` is no positive number.
     """
 
     folder: Path
     max_gigabytes: float = 50.0
 
     def __post_init__(self) -> None:
+        if str(self.folder) in NO_FOLDERS:
+            msg = "model.policy.feature_store.folder names no folder; name one, or set feature_store: null for no store"
+            raise ConfigError(msg)
         if not 0 < self.max_gigabytes < math.inf:
             msg = f"model.policy.feature_store.max_gigabytes is {self.max_gigabytes}, give a number above 0"
             raise ConfigError(msg)
