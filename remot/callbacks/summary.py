@@ -47,6 +47,7 @@ class RunSummary(lightning.Callback):
     def __init__(self, export: bool = True) -> None:  # noqa: FBT001, FBT002 (a config key)
         self.export = export
         self._export_folder: Path | None = None
+        self._results: Path | None = None  # the folder of a run that has ended or was exported
         self._has_saved = False  # in this process
 
     def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
@@ -93,6 +94,7 @@ class RunSummary(lightning.Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
         """Export the policy; every process takes part where its weights are divided, the first one writes."""
+        self._results = run_folder(trainer)
         self._export(trainer, pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: lightning.LightningModule, exception: BaseException) -> None:
@@ -136,7 +138,8 @@ class RunSummary(lightning.Callback):
         stage: str,
     ) -> None:
         """Say where everything is; last, so that it is what stays on the screen."""
-        if stage != "fit" or self._export_folder is None or not trainer.is_global_zero:
+        folder = self._results if self._export_folder is None else self._export_folder.parent
+        if stage != "fit" or folder is None or not trainer.is_global_zero:
             return
         out = console(soft_wrap=True, highlight=False)
         if num_replaced := getattr(pl_module, "num_replaced", 0):
@@ -144,13 +147,14 @@ class RunSummary(lightning.Callback):
         policy = getattr(pl_module, "policy", None)
         if (stored := getattr(policy, "stored_features", None)) is not None:
             out.print(f"features    {stored.describe()}", markup=False)
-        checkpoint = self._export_folder.parent / "last.ckpt"
-        out.print(f"policy      {self._export_folder}", markup=False)
-        out.print(f"checkpoint  {checkpoint}", markup=False)
+        if self._export_folder is not None:
+            out.print(f"policy      {self._export_folder}", markup=False)
+        if (checkpoint := folder / "last.ckpt").exists():
+            out.print(f"checkpoint  {checkpoint}", markup=False)
         if next(mlflow_loggers(trainer.loggers), None) is None:
             names = ", ".join(type(logger).__name__ for logger in trainer.loggers)
             why = f"{names} takes numbers alone" if names else "there is no logger, so numbers are not kept"
-            out.print(f"pages       {self._export_folder.parent} (pages and tables; {why})", markup=False)
+            out.print(f"pages       {folder} (pages and tables; {why})", markup=False)
         for logger in mlflow_loggers(trainer.loggers):
             seen, command = where_to_look(logger._tracking_uri, str(logger.run_id), logger._experiment_name)
             out.print(f"MLflow      {seen}", markup=False)

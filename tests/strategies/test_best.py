@@ -115,8 +115,9 @@ def test_nothing_to_choose_the_best_by(tmp_path, others):
 
 
 @pytest.mark.filterwarnings("ignore:Using ModelCheckpoint with manual optimization")
-def test_the_last_step_is_in_its_own_file_whatever_others_have_saved(tmp_path):
+def test_the_last_step_is_in_its_own_file_whatever_others_have_saved(tmp_path, capsys):
     others = ModelCheckpoint(tmp_path / "others", every_n_train_steps=1, save_top_k=-1)
     callbacks = [RunSummary(export=False), RunCheckpoint(dirpath=tmp_path), others]
     fit(ready_module(SFT()), tmp_path, callbacks=callbacks, max_steps=3, enable_checkpointing=True)
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3
+    assert f"checkpoint  {tmp_path / 'last.ckpt'}" in capsys.readouterr().out.splitlines()
