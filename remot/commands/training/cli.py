@@ -202,7 +202,7 @@ class RemotCLI(LightningCLI):
         given = given if isinstance(given, list) else [given]
         for one in given:
             if isinstance(one, ModelCheckpoint) and one.dirpath is None:
-                one.dirpath = self.config[self.subcommand].checkpoint.dirpath
+                one.dirpath = str(Path(self.config[self.subcommand].checkpoint.dirpath).resolve())
         return super()._instantiate_trainer(config | {"callbacks": [*first, *given]}, rest)
 
     def fit(self, model: LightningModule, **settings: Any) -> None:  # noqa: ANN401 (as the trainer takes them)
