@@ -129,6 +129,16 @@ class MotionDataModule(PromptData, LightningDataModule):
         """Leave images on the CPU, where they are turned into what the policy takes."""
         return batch
 
+    def upcoming(self) -> PromptBatch:
+        """The batch of this process that follows the one that is being trained on, read once more when it is due.
+
+        With ``options.revisits`` other prompts may have taken the place of some by then.
+        """
+        rank, _ = self._place()
+        start = rank * self.batch_size
+        addresses = self._train_batches().addresses(self.next_train_batch + 1)[start : start + self.batch_size]
+        return collate_prompts([self.bad_clips.prompt(self.prompts["train"], address) for address in addresses])
+
     def redraw(self, step: int, attempt: int, num_prompts: int) -> PromptBatch:
         """Training prompts besides those of the loader, for objectives that draw some of a step again.
 

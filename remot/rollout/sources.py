@@ -103,8 +103,17 @@ class SampledPrompts:
 class RolloutSource(ABC):
     """Samples completions for prompts."""
 
+    #: Whether :meth:`begin` samples completions of the next step while this one is learnt from.
+    one_step_ahead: bool = False
+
     def synchronise(self, policy: VLMPolicy, step: int) -> None:  # noqa: B027 (most have the policy's own weights)
         """Take the weights of the policy at an optimizer step; all processes of a run call this."""
+
+    def begin(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> None:  # noqa: B027
+        """Begin to sample completions of the next step with the weights of this one, if :attr:`one_step_ahead`.
+
+        :meth:`sample` takes them if it is asked for the same ones.
+        """
 
     @abstractmethod
     def sample(

@@ -123,7 +123,7 @@ class PostTrainingModule(AnsweringModule):
             evaluation = replace(evaluation, reward=grpo.scorer)
         if evaluation.turns is None and grpo.turns is not None:
             evaluation = replace(evaluation, turns=grpo.turns)
-        super().__init__(policy if policy is not None else PolicySettings(), evaluation, RolloutEngine(rollout))
+        super().__init__(policy or PolicySettings(), evaluation, RolloutEngine(rollout))
         if micro_batch_prompts != "auto" and micro_batch_prompts < 1:
             msg = f"micro_batch_prompts is auto or at least 1, got {micro_batch_prompts}"
             raise ConfigError(msg)
@@ -239,9 +239,9 @@ class PostTrainingModule(AnsweringModule):
         states = {name: copy.deepcopy(one.state_dict()) for name, one in self.objectives.items()}
         snapshot = self.loaded_policy.snapshot
         self._step_begun = BegunStep(step, states, self._guard.unverified, None if snapshot is None else snapshot.step)
-        phase = self.strategy.phase(step)
-        source = prompt_source(self.trainer)
-        address = StepAddress(self.seed, step, source, self.rollout_engine)
+        phase, source = self.strategy.phase(step), prompt_source(self.trainer)
+        is_due = self.strategy.due_steps(phase, self.trainer.max_steps)
+        address = StepAddress(self.seed, step, source, self.rollout_engine, is_due)
         metrics = self._move_reference(step)
         self.loaded_policy.move_average(self._average_rate, step)
         prepared = self.objectives[phase].prepare(self.loaded_policy, batch, address, self.micro_batch_prompts)

@@ -40,6 +40,14 @@ class PromptSource(Protocol):
 
 
 @runtime_checkable
+class UpcomingPrompts(Protocol):
+    """A data module that knows the next batch before the trainer asks for it."""
+
+    def upcoming(self) -> PromptBatch:
+        """The batch that follows the one that is being trained on."""
+
+
+@runtime_checkable
 class ClipFrameSource(Protocol):
     """A data module that knows the clips of its prompts."""
 
@@ -93,6 +101,8 @@ class StepAddress:
     prompt_source: PromptSource | None = field(default=None, compare=False, repr=False)
     #: What decodes completions, which depend on seed and step alone.
     engine: RolloutEngine = field(default_factory=RolloutEngine, compare=False, repr=False)
+    #: Whether this objective is due at a step of the run.
+    is_due: Callable[[int], bool] = field(default=lambda _: True, compare=False, repr=False)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,7 @@
 """Which objective is trained at which optimiser step: pure functions of the step, so that resuming needs no state."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -34,6 +35,14 @@ class Strategy(ABC):
         while start > 0 and self.phase(start - 1) == phase:
             start -= 1
         return start
+
+    def due_steps(self, phase: Phase, max_steps: int) -> Callable[[int], bool]:
+        """Whether a step is of a phase, and of a run of ``max_steps``; negative for a run without end."""
+
+        def is_due(step: int) -> bool:
+            return not 0 < max_steps <= step and self.phase(step) == phase
+
+        return is_due
 
     @property
     @abstractmethod

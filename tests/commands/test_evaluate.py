@@ -19,7 +19,7 @@ from remot.commands.policies import load_trained, own_config, read_trained
 from remot.errors import CheckpointError, ConfigError
 from remot.models import LoRA, ModelSource, VLMPolicy
 from remot.models.export import save_trained
-from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.messages import encode_png
 from remot.strategies.checkpoint import shapes_of
 from tests.rollout.fake_server import reply, serving
 from tests.tiny import model_folder, randomise_

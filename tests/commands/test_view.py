@@ -11,7 +11,7 @@ from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt, ModelReply, Verdict
 from remot.evaluation.benchmarks.pages import kind_of, recorded_verdicts, right_of, verdict_card
 from remot.evaluation.benchmarks.report import write_answers
-from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.messages import encode_png
 from tests.tiny import model_folder
 
 ROWS = [

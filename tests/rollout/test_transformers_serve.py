@@ -130,7 +130,7 @@ def test_samples_differ_and_come_again(engine, policy, batch):
     encoded, drawn = encode(policy, batch), []
     for step in (0, 0, 1):
         request = request_of(batch, step, 4, SamplingSettings())
-        drawn.append(external_rollout(engine, policy, batch, encoded, request))
+        drawn.append(external_rollout(policy, encoded, engine.complete(policy, batch, request), request))
     assert drawn[0].texts == drawn[1].texts != drawn[2].texts
     assert len({text for group in drawn[0].texts for text in group}) > 2
     mask = drawn[0].completion_mask

@@ -17,7 +17,8 @@ from remot.models.policy import VLMPolicy
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings, require_lengths
 from remot.rollout.servers.client import JSONClient
-from remot.rollout.servers.engine import CHAT_PATH, SEED_BITS, in_parallel, user_message
+from remot.rollout.servers.engine import CHAT_PATH, SEED_BITS, in_parallel
+from remot.rollout.servers.messages import user_message
 from remot.rollout.servers.responses import read_reply
 from remot.seeding import derive_seed
 from remot.structures import PromptBatch

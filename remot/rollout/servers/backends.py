@@ -15,6 +15,7 @@ from remot.errors import ConfigError
 from remot.models.export import save_merged, save_trained
 from remot.models.policy import VLMPolicy
 from remot.rollout.sampling import SamplingSettings
+from remot.rollout.servers.messages import Json, SentVideo
 
 #: For transformers' parser of responses: everything after the prompt is the content, as it stands.
 WHOLE_ANSWER = {
@@ -23,9 +24,11 @@ WHOLE_ANSWER = {
     "fields": {"content": {"content": "text", "content_args": {"strip": False}}},
 }
 
+#: vLLM takes whole numbers for the places of frames: times are sent in microseconds.
+TICKS_PER_SECOND = 1_000_000
+
 #: A request whose reply is not read: path, and body or None.
 Command = tuple[str, dict[str, Any] | None]
-Json = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,8 @@ class ServerBackend(ABC):
 
     #: Path that answers once the server is ready.
     health_path: str = "/health"
+    #: Whether it reports log-probabilities.
+    gives_logprobs: bool = True
 
     def require(self, policy: VLMPolicy) -> None:  # noqa: B027 (none is refused)
         """Refuse a policy whose weights it cannot load.
@@ -66,6 +71,18 @@ class ServerBackend(ABC):
     def unload(self, name: str) -> Sequence[Command]:  # noqa: ARG002
         """Requests that unload the weights ``name``."""
         return ()
+
+    def video_parts(self, policy: VLMPolicy, videos: Sequence[SentVideo]) -> tuple[list[Json], Json]:  # noqa: ARG002
+        """The videos of a prompt as parts of its message, and fields of the request that give their times.
+
+        Raises:
+            ConfigError: If it does not take them as the policy is shown them.
+        """
+        msg = (
+            f"{type(self).__name__} takes no frames of a video with their times, images only; leave out "
+            "model.grpo.engine, or show frames as images (frames.as_video: false)"
+        )
+        raise ConfigError(msg)
 
     @abstractmethod
     def body(self, model: str, request: CompletionRequest) -> Json:
@@ -125,6 +142,35 @@ class VLLM(_AdapterServer):
     #: Of keys, of processed images, and of what the vision tower made of them; servers of 2025 lack the last.
     cache_paths = "/reset_prefix_cache", "/reset_mm_cache", "/reset_encoder_cache"
 
+    def video_parts(self, policy: VLMPolicy, videos: Sequence[SentVideo]) -> tuple[list[Json], Json]:
+        """Each video as a sequence of frames, with the times of all in one field.
+
+        Raises:
+            ConfigError: If the videos have other times, or the model takes more than the text of a time from a video.
+        """
+        times = {video.pts_seconds for video in videos}
+        if len(times) > 1:
+            msg = "vLLM takes the times of one video for all of a prompt; show videos with the same times, or one only"
+            raise ConfigError(msg)
+        vision: object = getattr(policy.model.config, "vision_config", None)
+        if hasattr(vision, "tokens_per_second"):
+            msg = (
+                "vLLM spaces the frames of this model by a setting of its own, not by their times; leave out "
+                "model.grpo.engine, or take a model whose prompts hold the times as text, such as Qwen3-VL"
+            )
+            raise ConfigError(msg)
+        places = [round(seconds * TICKS_PER_SECOND) for seconds in times.pop()]
+        shown = {
+            "num_frames": -1,  # all
+            "fps": float(TICKS_PER_SECOND),
+            "frames_indices": places,
+            "total_num_frames": max(places[-1] + 1, len(places)),
+            "do_sample_frames": False,
+        }
+        urls = [f"data:video/jpeg;base64,{','.join(video.frames)}" for video in videos]  # PNG files are read as such
+        parts: list[Json] = [{"type": "video_url", "video_url": {"url": url}} for url in urls]
+        return parts, {"media_io_kwargs": {"video": shown}}
+
     def body(self, model: str, request: CompletionRequest) -> Json:
         """With token ids and log-probabilities."""
         return super().body(model, request) | {"return_token_ids": True}
@@ -160,6 +206,8 @@ class TransformersServe(ServerBackend):
     log-probabilities, and no tokens by number. It draws from one global generator, so ask for one completion at a time
     (``num_parallel: 1``) if a run is to be repeatable.
     """
+
+    gives_logprobs = False
 
     def save(self, policy: VLMPolicy, folder: Path, *, is_writer: bool) -> None:
         """Full weights, as it does not find the base model of a folder with adapters only.

@@ -6,8 +6,9 @@ end of turn is dropped, and log-probabilities that the engine does not give are 
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -34,8 +35,15 @@ class SampledCompletion:
             raise ValueError(msg)
 
 
+#: Waits for completions that are being sampled: P lists of G.
+BegunCompletions = Callable[[], list[list[SampledCompletion]]]
+
+
 class ExternalEngine(ABC):
     """Samples completions from the policy's weights, which are synchronised with it before each rollout."""
+
+    #: Whether the completions of the next step are sampled while a step is learnt from.
+    one_step_ahead: bool = False
 
     @abstractmethod
     def check(self) -> None:
@@ -63,16 +71,37 @@ class ExternalEngine(ABC):
             EngineError: If it gives none.
         """
 
+    def begin(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> BegunCompletions:
+        """Begin to sample them; what is returned waits for them. An engine that works meanwhile overrides this.
 
-@dataclass(frozen=True)
+        Raises:
+            EngineError: If it gives none, now or when they are waited for.
+        """
+        return partial(self.complete, policy, batch, request)
+
+
 class EngineRollouts(RolloutSource):
-    """Another engine completes each prompt, with the policy's weights."""
+    """Another engine completes each prompt, with the policy's weights.
 
-    external: ExternalEngine
+    Args:
+        external: The engine.
+    """
+
+    def __init__(self, external: ExternalEngine) -> None:
+        self.external = external
+        self.one_step_ahead = external.one_step_ahead
+        self._begun: tuple[RolloutRequest, BegunCompletions] | None = None  # those of the next step
+        self._ahead: tuple[RolloutRequest, list[list[SampledCompletion]]] | None = None  # the same once they are there
 
     def synchronise(self, policy: VLMPolicy, step: int) -> None:
-        """Send the weights."""
+        """Wait for what is being sampled with earlier weights, then send the new ones."""
+        begun, self._begun = self._begun, None
+        self._ahead = None if begun is None else (begun[0], begun[1]())
         self.external.sync_weights(policy, step)
+
+    def begin(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> None:
+        """Begin to sample completions of the next step with the weights that the engine has."""
+        self._begun = (request, self.external.begin(policy, batch, request))
 
     def sample(
         self,
@@ -83,25 +112,30 @@ class EngineRollouts(RolloutSource):
         engine: RolloutEngine | None = None,  # noqa: ARG002
         encoded: EncodedPrompts | None = None,
     ) -> SampledPrompts:
-        """Ask the engine; see :func:`external_rollout`."""
+        """Take the completions that were sampled for these prompts, or ask the engine; see :func:`external_rollout`."""
         encoded = encode(policy, batch) if encoded is None else encoded
-        rollout = external_rollout(self.external, policy, batch, encoded, request)
+        if self._ahead is not None and self._ahead[0] == request:
+            sampled = self._ahead[1]
+        else:
+            sampled = self.external.complete(policy, batch, request)
+        rollout = external_rollout(policy, encoded, sampled, request)
         return SampledPrompts(encoded, rollout, Conversations.of_one_turn(rollout))
 
 
 def external_rollout(
-    engine: ExternalEngine, policy: VLMPolicy, batch: PromptBatch, encoded: EncodedPrompts, request: RolloutRequest
+    policy: VLMPolicy,
+    encoded: EncodedPrompts,
+    sampled: Sequence[Sequence[SampledCompletion]],
+    request: RolloutRequest,
 ) -> Rollout:
-    """As :func:`remot.rollout.decoding.engine.generate`, by another engine.
+    """What another engine sampled, as :func:`remot.rollout.decoding.engine.generate` gives it.
 
     Args:
-        engine: Samples the completions.
-        policy: Whose weights the engine has; gives the log-probabilities that the engine does not.
-        batch: P prompts.
-        encoded: The same for the policy.
-        request: What is sampled.
+        policy: The policy; gives the log-probabilities that the engine does not.
+        encoded: P prompts.
+        sampled: P lists of G completions.
+        request: What was to be sampled.
     """
-    sampled = engine.complete(policy, batch, request)
     banned = frozenset(torch.isinf(policy.logit_bias).nonzero()[:, 0].tolist())
     limits = CompletionLimits(policy.eos_token_ids, banned, len(policy.logit_bias), request.max_new_tokens)
     groups = [[within(completion, limits) for completion in group] for group in sampled]

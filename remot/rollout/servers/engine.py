@@ -1,30 +1,26 @@
 """Completions from an OpenAI-compatible server: vLLM, SGLang or ``transformers serve``."""
 
-import base64
 import math
 import shutil
-import struct
 import threading
 import uuid
 import warnings
-import zlib
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from torch import Tensor
-
 from remot.distributed import all_gather_objects, is_first_process
 from remot.errors import ConfigError, EngineError, RemotError
 from remot.models.policy import VLMPolicy
 from remot.rollout.sampling import RolloutRequest
 from remot.rollout.servers.backends import CompletionRequest, ServerBackend
-from remot.rollout.servers.base import ExternalEngine, SampledCompletion
+from remot.rollout.servers.base import BegunCompletions, ExternalEngine, SampledCompletion
 from remot.rollout.servers.client import JSONClient
+from remot.rollout.servers.messages import SentVideo, user_message
 from remot.rollout.servers.responses import Reply, as_completion, read_reply
 from remot.seeding import derive_seed
 from remot.structures import PromptBatch
@@ -33,7 +29,6 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 
 CHAT_PATH = "/v1/chat/completions"
-PNG_SIGNATURE, PNG_TRUECOLOUR = b"\x89PNG\r\n\x1a\n", 2
 #: Seeds that every server takes.
 SEED_BITS = 31
 #: Digits of a name that distinguishes this run's weights from an earlier run's that the server may still hold.
@@ -64,9 +59,12 @@ class ServerEngine(ExternalEngine):
         timeout_seconds: Longest time that a request for one completion, or to load weights, may take to its last byte.
         num_retries: Further attempts of a request that fails.
         max_reply_bytes: Longest reply that is read.
+        one_step_ahead: Sample the completions of the next step while this one is scored and learnt from, with weights
+            that are one update older. Their log-probabilities have to be the server's own: the weights of
+            ``grpo.correction`` are made of them. A run that is stopped and goes on differs from one that was not.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument per key of the configuration)
         self,
         protocol: ServerBackend,
         url: str,
@@ -76,6 +74,7 @@ class ServerEngine(ExternalEngine):
         timeout_seconds: float = 600.0,
         num_retries: int = 2,
         max_reply_bytes: int = 4_000_000,
+        one_step_ahead: bool = False,  # noqa: FBT001, FBT002 (a key of the configuration)
     ) -> None:
         if num_parallel < 1:
             msg = f"engine.num_parallel must be at least 1, got {num_parallel}"
@@ -83,6 +82,13 @@ class ServerEngine(ExternalEngine):
         if logprobs not in ("raw", "tempered", "none"):
             msg = f"engine.logprobs is raw, tempered or none, not {logprobs!r}"
             raise ConfigError(msg)
+        if one_step_ahead and (logprobs == "none" or not protocol.gives_logprobs):
+            msg = (
+                "engine.one_step_ahead needs the server's own log-probabilities, by which older weights are corrected "
+                f"for; {type(protocol).__name__} gives none here (engine.logprobs: {logprobs})"
+            )
+            raise ConfigError(msg)
+        self.one_step_ahead = one_step_ahead
         self.protocol = protocol
         self.client = JSONClient(url, timeout_seconds, num_retries, max_reply_bytes)
         self.folder = folder.expanduser().resolve()
@@ -125,36 +131,61 @@ class ServerEngine(ExternalEngine):
             shutil.rmtree(before.folder, ignore_errors=True)
 
     def complete(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> list[list[SampledCompletion]]:
-        """Ask for each completion; see :meth:`ExternalEngine.complete`.
+        """Ask for each completion; see :meth:`ExternalEngine.complete`, and :meth:`begin` for what is refused."""
+        return self.begin(policy, batch, request)()
+
+    def begin(self, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest) -> BegunCompletions:
+        """Send the requests; see :meth:`ExternalEngine.begin`.
 
         Raises:
-            ConfigError: If a prompt shows a video.
+            ConfigError: If a prompt shows a video that this server does not take, or completions that are sampled one
+                step ahead would have no log-probabilities to be corrected by.
         """
         if self._current is None:
-            msg = "sync_weights() comes before complete()"
+            msg = "sync_weights() comes before begin()"
             raise RuntimeError(msg)
-        model, sampling, max_new_tokens = self._current.model, request.sampling, request.max_new_tokens
-        bodies = []
-        for row, prompt_id in enumerate(request.address.prompt_ids):
-            if batch.videos[row]:  # servers take videos apart in ways of their own
-                msg = "a server is shown images only; prompts with videos need the trainer's own engine (engine: null)"
-                raise ConfigError(msg)
-            messages = user_message(batch.images[row], batch.questions[row].text)
-            for sample in range(request.num_completions):
-                seed = derive_seed(request.address.seed, "rollout", request.address.step, prompt_id, sample)
-                one = CompletionRequest(messages, max_new_tokens, sampling, seed % (1 << SEED_BITS))
-                bodies.append(self.protocol.body(model, one))
+        sampling, max_new_tokens = request.sampling, request.max_new_tokens
+        is_other = self.logprobs == "raw" and sampling.temperature != 1
+        if self.one_step_ahead and is_other:
+            msg = (
+                f"engine.one_step_ahead: log-probabilities before temperature correct nothing at temperature "
+                f"{sampling.temperature:g}; sample at 1, or have the server report tempered ones (engine.logprobs)"
+            )
+            raise ConfigError(msg)
+        bodies = self._bodies(self._current.model, policy, batch, request)
 
         def send(body: dict[str, Any]) -> Reply:
             return read_reply(self.client.post_for_json(CHAT_PATH, body), max_new_tokens)
 
-        replies = in_parallel(send, bodies, self.num_parallel)
-        sampled = [as_completion(reply, policy.texts.tokens_of_completion, policy.texts.of_token) for reply in replies]
-        if self.logprobs == "none" or (self.logprobs == "raw" and sampling.temperature != 1):
-            sampled = [replace(one, logprobs=(math.nan,) * len(one.token_ids)) for one in sampled]
-        self._warn_without_logprobs(sampled)
-        group = request.num_completions
-        return [sampled[start : start + group] for start in range(0, len(sampled), group)]
+        replies = in_background(send, bodies, self.num_parallel)
+
+        def completions() -> list[list[SampledCompletion]]:
+            texts = policy.texts
+            sampled = [as_completion(reply, texts.tokens_of_completion, texts.of_token) for reply in replies()]
+            if self.logprobs == "none" or is_other:
+                sampled = [replace(one, logprobs=(math.nan,) * len(one.token_ids)) for one in sampled]
+            self._warn_without_logprobs(sampled)
+            group = request.num_completions
+            return [sampled[start : start + group] for start in range(0, len(sampled), group)]
+
+        return completions
+
+    def _bodies(
+        self, model: str, policy: VLMPolicy, batch: PromptBatch, request: RolloutRequest
+    ) -> list[dict[str, Any]]:
+        """The requests, those of a prompt one after the other."""
+        video_processor = getattr(policy.processor, "video_processor", None)
+        temporal_patch = getattr(video_processor, "temporal_patch_size", None) or 1
+        address, bodies = request.address, []
+        for row, prompt_id in enumerate(address.prompt_ids):
+            videos = [SentVideo.of(video, temporal_patch) for video in batch.videos[row]]
+            parts, fields = self.protocol.video_parts(policy, videos) if videos else ((), {})
+            messages = user_message([*batch.images[row], *parts], batch.questions[row].text)
+            for sample in range(request.num_completions):
+                seed = derive_seed(address.seed, "rollout", address.step, prompt_id, sample)
+                one = CompletionRequest(messages, request.max_new_tokens, request.sampling, seed % (1 << SEED_BITS))
+                bodies.append(self.protocol.body(model, one) | fields)
+        return bodies
 
     def _warn_without_logprobs(self, sampled: list[SampledCompletion]) -> None:
         """Once, if most completions have none."""
@@ -169,10 +200,15 @@ class ServerEngine(ExternalEngine):
 
 
 def in_parallel(send: Callable[[Q], A], requests: Sequence[Q], num_parallel: int) -> list[A]:
-    """Replies to all requests in their order; once one fails, no further request is sent.
+    """Replies to all requests in their order; see :func:`in_background`."""
+    return in_background(send, requests, num_parallel)()
 
-    Neither an error nor a signal waits for the replies to other requests, which may never come: threads of an executor
-    would be waited for, also at the end of the process.
+
+def in_background(send: Callable[[Q], A], requests: Sequence[Q], num_parallel: int) -> Callable[[], list[A]]:
+    """Begin to send requests; what is returned waits for all replies and gives them in the order of the requests.
+
+    Once one fails, no further request is sent. Neither an error nor a signal waits for the replies to other requests,
+    which may never come: threads of an executor would be waited for, also at the end of the process.
     """
     replies: list[Future[A]] = [Future() for _ in requests]
     left = deque(zip(replies, requests, strict=True))
@@ -187,39 +223,12 @@ def in_parallel(send: Callable[[Q], A], requests: Sequence[Q], num_parallel: int
                     left.clear()
                     reply.set_exception(error)
 
+    def results() -> list[A]:
+        try:
+            return [reply.result() for reply in replies]
+        finally:
+            left.clear()
+
     for _ in range(min(num_parallel, len(replies))):
         threading.Thread(target=work, daemon=True).start()
-    try:
-        return [reply.result() for reply in replies]
-    finally:
-        left.clear()
-
-
-def user_message(shown: Iterable[Tensor | str], text: str) -> list[dict[str, Any]]:
-    """The one message of a prompt for ``/v1/chat/completions``: images, losslessly as PNG, then the text.
-
-    Args:
-        shown: Images, uint8 [3, H, W] each, and words between them.
-        text: What is asked.
-    """
-    content: list[dict[str, Any]] = []
-    for one in (*shown, text):
-        if isinstance(one, str):
-            content.append({"type": "text", "text": one})
-        else:
-            data = base64.b64encode(encode_png(one)).decode("ascii")
-            content.append({"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}})
-    return [{"role": "user", "content": content}]
-
-
-def encode_png(image: Tensor) -> bytes:
-    """An image [3, H, W] uint8 as a PNG file without filters: the server gets the policy's pixels, byte for byte."""
-    _, height, width = image.shape
-    rows = image.cpu().permute(1, 2, 0).reshape(height, 3 * width).contiguous().numpy().tobytes()
-    stride = 3 * width
-    lines = b"".join(b"\0" + rows[start : start + stride] for start in range(0, len(rows), stride))
-    header = struct.pack(">IIBBBBB", width, height, 8, PNG_TRUECOLOUR, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(lines, 1)), (b"IEND", b""))
-    return PNG_SIGNATURE + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
-    )
+    return results

@@ -55,6 +55,7 @@ from remot.strategies.objective import (
     PreparedStep,
     ScoredCompletions,
     StepAddress,
+    UpcomingPrompts,
     clips_of,
     micro_slices,
     planned_micro_batch,
@@ -101,6 +102,7 @@ def prepare_step(
     settings.rollouts.synchronise(policy, address.step)
     with policy.gathered():
         first, scores = sample_groups(policy, batch, address, settings)
+        begin_next(policy, address, settings)
         require_applicable(settings.reward, first.rewards)
         if settings.counterfactuals is not None:
             settings.counterfactuals.observe(first.questions, first.rollout.texts)
@@ -173,9 +175,30 @@ def sample_groups(
 
 def sample(policy: VLMPolicy, batch: PromptBatch, address: StepAddress, settings: StepSettings) -> SampledPrompts:
     """Encode the prompts and generate G completions for each, or G conversations."""
-    noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in batch.questions))
-    request = RolloutRequest(settings.num_completions, settings.max_new_tokens, settings.sampling, noise)
+    request = request_of(batch, address, settings)
     return settings.rollouts.sample(policy, batch, request, clips_of(address.prompt_source), address.engine)
+
+
+def request_of(batch: PromptBatch, address: StepAddress, settings: StepSettings) -> RolloutRequest:
+    """What is sampled for a batch."""
+    noise = RolloutAddress(address.seed, address.step, tuple(question.prompt_id for question in batch.questions))
+    return RolloutRequest(settings.num_completions, settings.max_new_tokens, settings.sampling, noise)
+
+
+def begin_next(policy: VLMPolicy, address: StepAddress, settings: StepSettings) -> None:
+    """Begin to sample the completions of the next step, if another engine does that and the next step needs them."""
+    following = replace(address, step=address.step + settings.num_updates)
+    if not settings.rollouts.one_step_ahead or not address.is_due(following.step):
+        return
+    source: object = address.prompt_source
+    if not isinstance(source, UpcomingPrompts):
+        msg = (
+            "grpo.engine.one_step_ahead asks for the next batch early, and the data module does not know it "
+            "(`upcoming`); leave one_step_ahead out"
+        )
+        raise ConfigError(msg)
+    batch = source.upcoming()
+    settings.rollouts.begin(policy, batch, request_of(batch, following, settings))
 
 
 # -- 3. groups that are trained on ---------------------------------------------------------------------------------

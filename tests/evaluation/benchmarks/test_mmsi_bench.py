@@ -10,7 +10,7 @@ import torch
 from remot.errors import AnnotationError
 from remot.evaluation.benchmarks.base import EmbeddedImage
 from remot.evaluation.benchmarks.mmsi_bench import MMSIBench
-from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.messages import encode_png
 from tests.evaluation.benchmarks.stub import prompt_of, values_of, verdicts_of
 
 ROW = {

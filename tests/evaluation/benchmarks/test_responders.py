@@ -12,7 +12,7 @@ from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import GREEDY, RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers import client as client_module
 from remot.rollout.servers.client import MAX_WAIT_SECONDS, JSONClient
-from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.messages import encode_png
 from remot.rollout.servers.responses import read_reply
 from tests.rollout.fake_server import reply, serving
 from tests.tiny import encode, make_batch, make_mixed_batch, make_policy, select

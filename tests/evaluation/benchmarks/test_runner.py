@@ -17,7 +17,7 @@ from remot.evaluation.benchmarks.report import Facts, report_of, write_answers
 from remot.evaluation.benchmarks.responders import AnswerSettings
 from remot.evaluation.benchmarks.runner import answer_all
 from remot.evaluation.report import table_text
-from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.messages import encode_png
 from tests.evaluation.benchmarks.stub import StubResponder, prompt_of
 
 

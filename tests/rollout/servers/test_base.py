@@ -8,7 +8,7 @@ import torch
 from remot.rollout.decoding.engine import generate
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers.base import CompletionLimits, ExternalEngine, SampledCompletion, external_rollout, within
-from remot.rollout.servers.engine import encode_png
+from remot.rollout.servers.messages import encode_png
 from tests.helpers import assert_close
 from tests.tiny import encode, make_batch, make_lora_policy
 
@@ -73,7 +73,8 @@ def request_of(batch, num_completions, max_new_tokens, temperature):
 
 def rollout_of(policy, batch, groups, max_new_tokens=6, temperature=1.0):
     request = request_of(batch, len(groups[0]), max_new_tokens, temperature)
-    return external_rollout(Scripted(groups), policy, batch, encode(policy, batch), request)
+    sampled = Scripted(groups).complete(policy, batch, request)
+    return external_rollout(policy, encode(policy, batch), sampled, request)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.7])

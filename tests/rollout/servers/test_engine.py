@@ -16,14 +16,16 @@ from remot.models.export import save_merged
 from remot.rollout import VLLM, ServerEngine, SGLang, TransformersServe
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.servers import client as client_module
-from remot.rollout.servers.engine import encode_png, in_parallel
+from remot.rollout.servers.engine import in_parallel
+from remot.rollout.servers.messages import encode_png
 from remot.stopping import StoppedBySignal
-from remot.strategies import GRPO, GRPOObjective
+from remot.strategies import GRPO, AlternatingSFTGRPO, GRPOObjective, PostTrainingModule
 from remot.strategies.objective import StepAddress
 from remot.structures import PromptBatch, Video
+from tests.data.made import data_module
 from tests.rollout.fake_server import reply, serving
 from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, update
-from tests.strategies.test_module import fit, ready_module
+from tests.strategies.test_module import Notebook, fit, make_trainer, ready_module
 from tests.tiny import make_batch, make_lora_policy, make_policy
 
 CHAT = "/v1/chat/completions"
@@ -271,16 +273,10 @@ def test_full_weights_are_not_for_servers_of_adapters(tmp_path):
     assert asked == []
 
 
-def test_videos_are_not_for_servers(tmp_path):
-    batch = make_batch(1)
-    video = Video(torch.zeros(2, 3, 32, 32, dtype=torch.uint8), (0.0, 0.5))
-    with serving(by_seed) as (url, _):
-        engine = engine_of(url, tmp_path)
-        engine.sync_weights(make_lora_policy(), 0)
-        shown = PromptBatch(batch.images, batch.questions, batch.clip_ids, [[video]])
-        request = RolloutRequest(2, 2, SamplingSettings(), RolloutAddress(0, 0, ("a",)))
-        with pytest.raises(ConfigError, match="videos"):
-            engine.complete(make_lora_policy(), shown, request)
+@pytest.mark.parametrize("protocol", [SGLang("base"), TransformersServe()])
+def test_videos_are_not_for_a_server_that_chooses_their_frames(protocol, tmp_path):
+    with pytest.raises(ConfigError, match=f"{type(protocol).__name__} takes no frames of a video"):
+        body_of(protocol, filmed(), tmp_path)
 
 
 @pytest.mark.parametrize("settings", [{"num_parallel": 0}, {"logprobs": "some"}])
@@ -321,3 +317,172 @@ def test_replies_come_in_the_order_of_their_requests():
 
     assert in_parallel(send, range(20), 7) == [number * number for number in range(20)]
     assert in_parallel(send, [], 7) == []
+
+
+# -- videos ---------------------------------------------------------------------------------------------------------
+
+
+def filmed(times=(0.0, 0.7, 1.5, 4.0), num_videos=1):
+    """A batch of one prompt with videos."""
+    generator = torch.Generator().manual_seed(1)
+    frames = torch.randint(0, 256, (len(times), 3, 32, 32), dtype=torch.uint8, generator=generator)
+    batch = make_batch(1)
+    return PromptBatch([()], batch.questions, batch.clip_ids, [[Video(frames, times)] * num_videos])
+
+
+def body_of(protocol, batch, tmp_path):
+    """The request for a completion of a batch's only prompt."""
+    with serving(by_seed) as (url, asked):
+        engine, policy = engine_of(url, tmp_path, protocol), make_lora_policy()
+        engine.sync_weights(policy, 0)
+        request = RolloutRequest(1, 2, SamplingSettings(), RolloutAddress(0, 0, ("a",)))
+        engine.complete(policy, batch, request)
+    (body,) = completions_asked(asked)
+    return body
+
+
+def test_vllm_gets_every_frame_with_its_time(tmp_path):
+    batch = filmed(num_videos=2)
+    body = body_of(VLLM(), batch, tmp_path)
+    *videos, text = body["messages"][0]["content"]
+    assert [part["type"] for part in videos] == ["video_url", "video_url"]
+    assert text == {"type": "text", "text": batch.questions[0].text}
+    kind, _, sent = videos[0]["video_url"]["url"].partition(",")
+    assert kind == "data:video/jpeg;base64"
+    assert [base64.b64decode(frame) for frame in sent.split(",")] == [encode_png(x) for x in batch.videos[0][0].frames]
+    shown = body["media_io_kwargs"]["video"]
+    assert [place / shown["fps"] for place in shown["frames_indices"]] == [0.0, 0.7, 1.5, 4.0]
+    assert (shown["do_sample_frames"], shown["num_frames"]) == (False, -1)
+    assert shown["total_num_frames"] > max(shown["frames_indices"])
+
+
+def test_a_video_of_one_frame_is_sent_as_the_policy_is_shown_it(tmp_path):
+    body = body_of(VLLM(), filmed((2.5,)), tmp_path)
+    sent = body["messages"][0]["content"][0]["video_url"]["url"].partition(",")[2].split(",")
+    assert len(sent) == 2
+    assert sent[0] == sent[1]
+    assert body["media_io_kwargs"]["video"]["frames_indices"] == [2_500_000, 2_500_000]
+
+
+def test_vllm_has_one_set_of_times_for_a_prompt(tmp_path):
+    one, other = filmed(), filmed((0.0, 1.0, 2.0, 3.0))
+    both = PromptBatch([()], one.questions, one.clip_ids, [[one.videos[0][0], other.videos[0][0]]])
+    with pytest.raises(ConfigError, match="same times"):
+        body_of(VLLM(), both, tmp_path)
+
+
+def test_vllm_is_not_shown_videos_whose_times_it_would_space_itself(tmp_path):
+    policy = make_lora_policy("qwen2_5_vl")
+    with serving(by_seed) as (url, _):
+        engine = engine_of(url, tmp_path)
+        engine.sync_weights(policy, 0)
+        request = RolloutRequest(1, 2, SamplingSettings(), RolloutAddress(0, 0, ("a",)))
+        with pytest.raises(ConfigError, match="spaces the frames"):
+            engine.complete(policy, filmed(), request)
+
+
+# -- one step ahead -------------------------------------------------------------------------------------------------
+
+
+def run_on_clips(tmp_path, answer, max_steps=3, strategy=None, one_step_ahead=True):
+    """A run on the embedded clips, two prompts a step; returns what was asked and what was logged."""
+    data = data_module(batch_size=2, num_train_prompts_per_epoch=4, num_val_prompts=2, num_test_prompts=2)
+    notebook = Notebook()
+    with serving(answer) as (url, asked):
+        engine = engine_of(url, tmp_path, one_step_ahead=one_step_ahead)
+        module = ready_module(strategy or GRPO(), grpo=objective_of(engine))
+        make_trainer(tmp_path, logger=notebook, max_steps=max_steps).fit(module, data)
+    return list(asked), notebook.logged
+
+
+def test_the_next_step_is_sampled_with_the_weights_of_this_one(tmp_path):
+    """Three steps of two prompts with three completions: the first two groups of requests go to the first weights."""
+    asked, logged = run_on_clips(tmp_path, by_seed)
+    steps = [body["model"].partition("-step-")[2] for body in completions_asked(asked)]
+    assert steps == ["0"] * 12 + ["1"] * 6  # nothing is asked for a fourth step
+    seeds = [body["seed"] for body in completions_asked(asked)]
+    assert len(set(seeds)) == 18
+    assert all(math.isfinite(step["train/loss"]) for step in logged)
+
+
+def test_ahead_or_not_the_prompts_and_seeds_are_the_same(tmp_path):
+
+    def told(one_step_ahead):
+        asked, _ = run_on_clips(tmp_path, by_seed, one_step_ahead=one_step_ahead)
+        return sorted((body["seed"], body["messages"][0]["content"][-1]["text"]) for body in completions_asked(asked))
+
+    ahead = told(one_step_ahead=True)
+    assert len(ahead) == 18
+    assert ahead == told(one_step_ahead=False)
+
+
+def test_the_server_works_while_the_trainer_learns(tmp_path, monkeypatch):
+    """Its replies to the requests of the next step wait for the trainer's update, which so cannot wait for them."""
+    has_learnt = threading.Event()
+
+    def answer(path, body):
+        if path == CHAT and num_asked(body) and not has_learnt.wait(20):
+            return 500, {}, {}
+        return by_seed(path, body)
+
+    seen = []
+
+    def num_asked(body):
+        seen.append(body)
+        return len(seen) > 6  # those of the first step
+
+    update = PostTrainingModule._update
+
+    def learn(module, trained):
+        metrics = update(module, trained)
+        has_learnt.set()
+        return metrics
+
+    monkeypatch.setattr(PostTrainingModule, "_update", learn)
+    run_on_clips(tmp_path, answer, max_steps=2)
+    assert len(seen) == 12
+
+
+def test_a_phase_of_another_objective_is_not_sampled_for(tmp_path):
+    """SFT, GRPO, SFT, GRPO: no step follows one of its kind."""
+    strategy = AlternatingSFTGRPO(k_sft=1, k_grpo=1)
+    asked, _ = run_on_clips(tmp_path, by_seed, max_steps=4, strategy=strategy)
+    steps = [body["model"].partition("-step-")[2] for body in completions_asked(asked)]
+    assert steps == ["1"] * 6 + ["3"] * 6
+
+
+def test_a_failure_of_requests_that_were_sent_ahead_ends_the_run(tmp_path):
+    seen = []
+
+    def answer(path, body):
+        if path == CHAT:
+            seen.append(path)
+            if len(seen) > 6:
+                return 400, {"message": "out of blocks"}, {}
+        return by_seed(path, body)
+
+    with pytest.raises(EngineError, match="out of blocks"):
+        run_on_clips(tmp_path, answer)
+
+
+def test_a_data_module_that_does_not_know_the_next_batch(tmp_path):
+    with serving(by_seed) as (url, _):
+        module = ready_module(GRPO(), grpo=objective_of(engine_of(url, tmp_path, one_step_ahead=True)))
+        with pytest.raises(ConfigError, match="does not know it"):
+            fit(module, tmp_path, max_steps=2)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named"), [({"logprobs": "none"}, "logprobs: none"), ({"protocol": TransformersServe()}, "Serve")]
+)
+def test_older_weights_need_log_probabilities_of_the_server(settings, named, tmp_path):
+    with pytest.raises(ConfigError, match=f"one_step_ahead needs.*{named}"):
+        engine_of("http://host", tmp_path, one_step_ahead=True, **settings)
+
+
+def test_log_probabilities_before_temperature_correct_nothing(tmp_path):
+    with serving(by_seed) as (url, _):
+        engine = engine_of(url, tmp_path, one_step_ahead=True)
+        objective = objective_of(engine, sampling=SamplingSettings(0.7))
+        with pytest.raises(ConfigError, match=r"one_step_ahead.*temperature 0.7"):
+            objective.prepare(make_lora_policy(), make_batch(1), ADDRESS, 1)
