@@ -25,6 +25,7 @@ from remot.models.memory import MemoryEstimate, estimate_memory, halving
 from remot.models.packing.forward import next_states, packed_states, separate_states
 from remot.models.packing.prefill import prefilled, prefilled_alone
 from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
+from remot.models.packing.short_steps import ShortSteps, StepChoice
 from remot.models.parts import blocks, language_model
 from remot.models.prepacked import prepacked
 from remot.models.reference import AVERAGED, ReferenceSnapshot, frozen_copy
@@ -109,6 +110,8 @@ class VLMPolicy(nn.Module):
         self.register_buffer("logit_bias", bias, persistent=False)
         self.logit_bias: Tensor
         self.sharding: Sharding | None = None
+        self._step_choice = StepChoice()
+        self._steps: ShortSteps | None = None  # within :meth:`sampling`
         # recorded here, as adapters may be disabled or swapped during a pass
         self.trained_names = frozenset(name for name, weight in self.named_parameters() if weight.requires_grad)
         self.eval()
@@ -241,7 +244,7 @@ class VLMPolicy(nn.Module):
         """
         if is_whole(cache):
             return next_whole(self.core, token_ids, position, cache)
-        return next_states(self.core, token_ids, position, cache)
+        return next_states(self.core, token_ids, position, cache, self._steps)
 
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits [..., V] in float32 with tokens that can never be sampled at -inf."""
@@ -445,7 +448,11 @@ class VLMPolicy(nn.Module):
                 return
             layers = dict.fromkeys([*language_model(self.core).modules(), self.core.get_output_embeddings()])
             with self.adaptation.merged(self.model) as plain, prepacked(layers, plain):
-                yield
+                self._steps = self._step_choice.of(self.core)
+                try:
+                    yield
+                finally:
+                    self._steps = None
 
     @contextlib.contextmanager
     def reference_policy(self) -> "Iterator[PreTrainedModel]":

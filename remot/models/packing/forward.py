@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from transformers import Cache, PreTrainedModel
     from transformers.modeling_outputs import BaseModelOutputWithPast
 
+    from remot.models.packing.short_steps import ShortSteps
+
 
 def run_rows(
     model: "PreTrainedModel",
@@ -53,11 +55,22 @@ def run_rows(
 # -- sampling ------------------------------------------------------------------------------------------------------
 
 
-def next_states(model: "PreTrainedModel", token_ids: Tensor, position: Tensor, cache: "Cache") -> Tensor:
-    """Hidden states [P, G, H] after one more token of each completion; see ``VLMPolicy.decode_step``."""
+def next_states(
+    model: "PreTrainedModel",
+    token_ids: Tensor,
+    position: Tensor,
+    cache: "Cache",
+    steps: "ShortSteps | None" = None,
+) -> Tensor:
+    """Hidden states [P, G, H] after one more token of each completion; see ``VLMPolicy.decode_step``.
+
+    By ``steps`` where they are given and the cache is shared, else by the model's own layers.
+    """
     from remot.models.packing.kv_cache import SharedPromptCache, cache_argument
 
     is_shared = isinstance(cache, SharedPromptCache)
+    if is_shared and steps is not None:
+        return steps.next_states(token_ids, position, cache)
     settings: dict[str, object] = {"attention_mask": None}
     if is_shared:
         cache.begin_step()
