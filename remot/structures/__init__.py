@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     )
     from remot.structures.training import LossOutput, RewardOutput, Rollout
     from remot.structures.turns import ClipFrames, Turn
-    from remot.structures.video import Video
+    from remot.structures.video import Video, pair_videos
 
 #: Public names of each module, imported on first use. The imports above are the same for type checkers.
 HOMES = {
@@ -98,7 +98,7 @@ HOMES = {
         "Rollout",
     ),
     "remot.structures.turns": ("ClipFrames", "Turn"),
-    "remot.structures.video": ("Video",),
+    "remot.structures.video": ("Video", "pair_videos"),
 }
 
 if not TYPE_CHECKING:  # a type checker would take any name for one that __getattr__ knows
@@ -109,5 +109,5 @@ __all__ = [
     "ClipFrames", "EffectorTrack", "Event", "FloatArray", "ImageEdit", "ImageStore", "ImageTransform", "Interval",
     "LayoutBox", "LossOutput", "MaskOf", "Media", "MotionLabel", "ObjectTrack", "Point", "PromptBatch", "Question",
     "Reference", "ResampleRequest", "RewardOutput", "Rollout", "Slot", "Triplet", "Turn", "Video", "Warp",
-    "interval_note", "reference_of", "solution_of", "task_of", "with_counterfactuals", "with_turns",
+    "interval_note", "pair_videos", "reference_of", "solution_of", "task_of", "with_counterfactuals", "with_turns",
 ]  # fmt: skip

@@ -1,11 +1,17 @@
 """Frames with the times they were shown at."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor
+
+from remot.errors import DecodeError
+
+#: Times of the two frames of a pair: those of the clip would say which is the later one.
+PAIR_SECONDS = (0.0, 1.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,3 +47,17 @@ class Video:
 
     def __repr__(self) -> str:
         return f"Video(frames={tuple(self.frames.shape)}, pts_seconds={self.pts_seconds[0]}..{self.pts_seconds[-1]})"
+
+
+def pair_videos(images: Sequence[Tensor], where: str) -> list[Video]:
+    """Two or three images [3, H, W] in pairs, each a video of two frames: 1 and 2, then 1 and 3, then 2 and 3.
+
+    A vision tower that joins two frames in a patch, as those of Qwen-VL, sees both images of a pair at once.
+
+    Raises:
+        DecodeError: Naming ``where``, if they differ in size.
+    """
+    if any(image.shape != images[0].shape for image in images):
+        msg = f"{where}: its images differ in size, and make no pairs; set as_pairs to false"
+        raise DecodeError(msg)
+    return [Video(torch.stack(pair), PAIR_SECONDS) for pair in combinations(images, 2)]

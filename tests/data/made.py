@@ -21,6 +21,7 @@ TASK_SETTINGS = (
     "wordings",
     "balance_by",
     "thinks",
+    "as_pairs",
 )
 SAMPLING_SETTINGS = tuple(field.name for field in fields(Sampling))
 OPTIONS = tuple(field.name for field in fields(DataOptions))

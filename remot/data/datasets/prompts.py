@@ -16,7 +16,7 @@ from remot.data.media.transforms import read_shown
 from remot.data.media.unchanged import require_unchanged
 from remot.data.tasks.base import ImageSize, PromptSeed, Survey, Task, TaskPlan
 from remot.errors import ConfigError, DecodeError
-from remot.structures import Clip, Question, ResampleRequest, Video
+from remot.structures import Clip, Question, ResampleRequest, Video, pair_videos
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +190,8 @@ class TaskDataset(PromptDataset):
             named.clip_id = clip.clip_id
             raise named from error
         question = self.question(address, clip, plan, size)
+        if plan.as_pairs:
+            return Sample((), question, clip.clip_id, pair_videos(shown, f"clip {clip.clip_id}"))
         if not plan.as_video:
             return Sample(shown, question, clip.clip_id)
         if any(image.shape != shown[0].shape for image in shown):

@@ -15,7 +15,7 @@ from remot.data.media.unchanged import require_unchanged
 from remot.data.records.reading import RecordedPrompt
 from remot.errors import DecodeError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Question, Video
+from remot.structures import Question, Video, pair_videos
 
 
 class RecordDataset(PromptDataset):
@@ -74,6 +74,8 @@ class RecordDataset(PromptDataset):
             msg = f"{prompt.where}: {error}"
             raise DecodeError(msg, reason=error.reason) from error
         question = self.question(address)
+        if prompt.as_pairs and images:
+            return Sample((), question, prompt.clip_id, pair_videos(images, prompt.where))
         if not (prompt.video_seconds and images):
             return Sample(images, question, prompt.clip_id, videos)
         if any(image.shape != images[0].shape for image in images):

@@ -27,6 +27,8 @@ from remot.structures import (
 
 #: Most frames of a prompt.
 MAX_FRAMES = 4096
+#: Most images that are shown in pairs.
+MAX_PAIRED = 3
 _KEYS = (
     *("task", "task_index", "domain", "scene", "clip", "split", "frames", "as_video", "labels", "slots", "negative"),
     *("reference", "format", "key_times", "seed", "reasoning"),
@@ -43,7 +45,7 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
     """
     check_keys(where, record, ("id", "images", "messages", "solution", "remot"))
     facts = require_object(f"{where}: remot", record["remot"])
-    check_keys(f"{where}: remot", facts, _KEYS, ("thinks",))
+    check_keys(f"{where}: remot", facts, _KEYS, ("thinks", "as_pairs"))
     if facts["split"] not in SPLITS:
         msg = f"{where}: split is {facts['split']!r:.40}, choose from {', '.join(SPLITS)}"
         raise AnnotationError(msg)
@@ -68,7 +70,17 @@ def from_record(where: str, record: Mapping[str, Any]) -> BuiltPrompt:
         clip_id=text_in(where, facts, "clip"),
         split=facts["split"],
         seed=whole_in(where, facts, "seed"),
+        as_pairs=_as_pairs(where, facts, as_video=as_video),
     )
+
+
+def _as_pairs(where: str, facts: Mapping[str, Any], *, as_video: bool) -> bool:
+    """Whether a prompt is shown in pairs, which are two or three images and no video."""
+    as_pairs = bool_from(where, facts, "as_pairs", default=False)
+    if as_pairs and (as_video or not 2 <= len(facts["frames"]) <= MAX_PAIRED):
+        msg = f"{where}: as_pairs is for 2 or {MAX_PAIRED} images that are no video"
+        raise AnnotationError(msg)
+    return as_pairs
 
 
 def _question(

@@ -36,6 +36,7 @@ class RecordedPrompt:
         video_seconds: Times of the images, if they are shown as a video; else empty.
         video: The part of a video file to show in place of images.
         split: Its split; "" if the file has none.
+        as_pairs: The images are shown in pairs, each a video of two frames.
     """
 
     question: Question
@@ -45,6 +46,7 @@ class RecordedPrompt:
     video_seconds: tuple[float, ...] = ()
     video: VideoSpan | None = None
     split: str = ""
+    as_pairs: bool = False
 
     @property
     def scene_id(self) -> str:
@@ -180,7 +182,8 @@ def _built(file: Path, folder: Path) -> Iterator[RecordedPrompt]:
         _require_new(where, prompt.question.prompt_id, lines, number)
         pictures = tuple(image_in(where, name, folder) for name in prompt.images)
         times = tuple(frame.pts_seconds for frame in prompt.frames) if prompt.as_video else ()
-        yield RecordedPrompt(prompt.question, pictures, prompt.clip_id, where, times, split=prompt.split)
+        source = (prompt.clip_id, where, times)
+        yield RecordedPrompt(prompt.question, pictures, *source, split=prompt.split, as_pairs=prompt.as_pairs)
 
 
 def _require_new(where: str, prompt_id: str, lines: dict[str, int], number: int) -> None:

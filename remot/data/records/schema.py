@@ -61,6 +61,7 @@ class BuiltPrompt:
         clip_id: Source clip.
         split: Its split.
         seed: Seed of the split.
+        as_pairs: Shown in pairs, each a video of two frames.
     """
 
     question: Question
@@ -73,6 +74,7 @@ class BuiltPrompt:
     clip_id: str
     split: str
     seed: int
+    as_pairs: bool = False
 
     @property
     def edited(self) -> bool:
@@ -129,6 +131,7 @@ def to_line(prompt: BuiltPrompt) -> str:
             "seed": prompt.seed,
             "reasoning": question.reasoning,
             **_without_thinking(question),
+            **({"as_pairs": True} if prompt.as_pairs else {}),
         },
     }
     return json.dumps(record, ensure_ascii=False, allow_nan=False)

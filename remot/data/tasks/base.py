@@ -41,6 +41,7 @@ class TaskPlan:
         transforms: For each frame what is done to it before it is shown, None for nothing; empty for nothing at all.
         thinks: Whether the response has a think element.
         format: How the question is asked; the task's name if "".
+        as_pairs: Show images in pairs, see :func:`remot.structures.pair_videos`.
         labels: What the annotations say about pairs of the frames, for tasks that label pairs.
         negative: How the third image of a triplet was found or made; "" for other tasks.
     """
@@ -57,6 +58,7 @@ class TaskPlan:
     transforms: tuple[ImageTransform | None, ...] = ()
     thinks: bool = True
     format: str = ""
+    as_pairs: bool = False
     labels: tuple[MotionLabel, ...] = ()
     negative: str = ""
 

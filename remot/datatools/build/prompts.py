@@ -108,6 +108,7 @@ def _built(
             clip_id=clip.clip_id,
             split=mixed.split,
             seed=part.seed,
+            as_pairs=plan.as_pairs,
         )
 
 

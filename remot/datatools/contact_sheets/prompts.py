@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from torch import Tensor
+
 from remot.data.datasets.mixed import MixedDataset
+from remot.data.datasets.prompts import Sample
 from remot.data.media.images import read_image
 from remot.data.prompt_data import PromptData
 from remot.data.records.reading import image_in
@@ -62,9 +65,17 @@ def _run_row(mixed: MixedDataset, address: int, asked: AskedPrompt) -> SheetRow:
     if verdict and is_checked(asked.task):
         verdict = wrong_references(asked) or ["right by a second computation"]
     _, clip, plan = mixed.plan(address)
-    images = sample.videos[0].frames if sample.videos else sample.images
+    images = _shown(sample)
     frames = built_frames(clip, plan)
     return prompt_row(list(images), frames, sample.question, asked.labels, asked.negative, verdict, clip.clip_id, clip)
+
+
+def _shown(sample: Sample) -> Sequence[Tensor]:
+    """The frames of a prompt, each once: of three pairs 1 and 2, then the last frame of 1 and 3."""
+    if not sample.videos:
+        return sample.images
+    first, *others = sample.videos
+    return [*first.frames, *(one.frames[-1] for one in others[:1])]
 
 
 def rows_of_folder(

@@ -45,6 +45,7 @@ class BenchmarkPrompt:
         video: A video file to show.
         sources: Names of scenes and videos by which training data that shares them is found.
         row: What the benchmark itself needs to score.
+        as_pairs: The images are shown in pairs, each a video of two frames.
     """
 
     prompt_id: str
@@ -56,6 +57,7 @@ class BenchmarkPrompt:
     video: VideoSpan | None = None
     sources: tuple[str, ...] = ()
     row: Any = None
+    as_pairs: bool = False
 
     @property
     def files(self) -> list[Path]:

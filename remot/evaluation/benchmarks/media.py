@@ -9,7 +9,7 @@ from remot.data.media.images import read_image
 from remot.data.media.spans import read_span
 from remot.errors import DecodeError
 from remot.evaluation.benchmarks.base import BenchmarkPrompt
-from remot.structures import PromptBatch, Question, Video
+from remot.structures import PromptBatch, Question, Video, pair_videos
 
 #: Missing files that an error names.
 NUM_NAMED = 5
@@ -58,7 +58,10 @@ def shown_batch(prompts: Sequence[BenchmarkPrompt], domain: str) -> PromptBatch:
             read_image(image) if isinstance(image, Path) else read_image(Path(image.name), image.content)
             for image in prompt.images
         ]
-        if prompt.image_seconds:
+        if prompt.as_pairs:
+            clips = pair_videos(pictures, prompt.prompt_id)
+            pictures = []
+        elif prompt.image_seconds:
             if len({picture.shape for picture in pictures}) > 1:
                 msg = f"{prompt.prompt_id}: the images of its video differ in size"
                 raise DecodeError(msg)

@@ -56,7 +56,7 @@ def _shown(prompt: BenchmarkPrompt) -> list[Any]:
         msg = f"{prompt.prompt_id}: {error.filename} cannot be read ({cause_of(error)})"
         raise DecodeError(msg) from error
     span = None if video is None else [video.num_frames, video.start_seconds, video.end_seconds]
-    return [images, list(prompt.image_seconds), film, span]
+    return [images, list(prompt.image_seconds), film, span, *(["pairs"] if prompt.as_pairs else [])]
 
 
 def _file_digest(file: Path) -> str:

@@ -32,8 +32,10 @@ class MotionContrastIndex(TaskIndex):
         candidates: Sequence[Sequence[TripletCandidate]],
         balance_by: BalanceBy = "attribute",
         split: str = "train",
+        *,
+        as_pairs: bool = False,
     ) -> None:
-        self.sampler, self.writer, self.clips = sampler, writer, clips
+        self.sampler, self.writer, self.clips, self.as_pairs = sampler, writer, clips, as_pairs
         self.balance = TripletIndex(clips, sampler, balance_by, candidates)
         if not self.balance.attributes:
             msg = (
@@ -58,6 +60,7 @@ class MotionContrastIndex(TaskIndex):
             frame_indices=triplet.frame_indices[:shown],
             text="\n".join(written.lines),
             as_video=False,
+            as_pairs=self.as_pairs,
             thought=partial(self.writer.reasoning, triplet, written.slots),
             slots=written.slots,
             transforms=triplet.transforms[:shown],

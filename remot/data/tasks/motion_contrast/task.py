@@ -60,6 +60,9 @@ class MotionContrast(Task):
         thinks: Ask for reasoning before the answer, and include it in the response.
         narrates: Write the reasoning of responses as the one who moves would tell it (EgoMind, arXiv 2604.03318), with
             sizes; otherwise as places on a grid.
+        as_pairs: Show each pair of images that is asked about as a video of two frames, in the order of the questions,
+            instead of the images one by one. A vision tower that joins two frames in a patch then sees the motion
+            itself, and not only the language model what each image became.
     """
 
     name = "motion_contrast"
@@ -81,7 +84,9 @@ class MotionContrast(Task):
         sampling: Sampling = Sampling(),
         thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
         narrates: bool = False,  # noqa: FBT001, FBT002 - a setting
+        as_pairs: bool = False,  # noqa: FBT001, FBT002 - a setting
     ) -> None:
+        self.as_pairs = as_pairs
         self.sampler = TripletSampler(
             experts or default_experts(), sampling.max_candidate_frames, sampling.min_gap_frames, negatives=negatives
         )
@@ -134,7 +139,8 @@ class MotionContrast(Task):
     def index(self, clips: Sequence[Clip], surveys: Sequence[Survey | None], split: str) -> TaskIndex:
         """Draws patterns of answers before clips, so that every answer is equally likely over the split."""
         candidates = [self.candidates(survey) for survey in surveys]
-        return MotionContrastIndex(self.sampler, self.writer, clips, candidates, self.balance_by, split)
+        settings = (self.sampler, self.writer, clips, candidates, self.balance_by, split)
+        return MotionContrastIndex(*settings, as_pairs=self.as_pairs)
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt about ``clip``, balanced over its own patterns alone."""

@@ -41,6 +41,9 @@ def write_task(data: Path, folder: Path, split: str | None = None) -> Path:
     """
     benchmark = RemotBench(BenchmarkOptions(split=split))
     wanted = {prompt.prompt_id: prompt for prompt in benchmark.read(data)}
+    if any(prompt.as_pairs for prompt in wanted.values()):
+        msg = f"{data} shows images in pairs, which lmms-eval would show one by one; use remot evaluate"
+        raise ConfigError(msg)
     records = {str(record.get("id")): record for _, record in read_lines(data / RECORDS)}
     rows = [_row(prompt, records[name]) for name, prompt in wanted.items()]
     try:

@@ -154,6 +154,7 @@ def bench_prompt(where: str, built: BuiltPrompt, root: Path) -> BenchmarkPrompt:
         image_seconds=tuple(frame.pts_seconds for frame in built.frames) if built.as_video else (),
         sources=(question.scene_id, built.clip_id),
         row=question,
+        as_pairs=built.as_pairs,
     )
 
 
