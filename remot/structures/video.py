@@ -7,8 +7,7 @@ from itertools import combinations, pairwise
 
 import torch
 from torch import Tensor
-
-from remot.errors import DecodeError
+from torch.nn.functional import interpolate
 
 #: Times of the two frames of a pair: those of the clip would say which is the later one.
 PAIR_SECONDS = (0.0, 1.0)
@@ -49,15 +48,18 @@ class Video:
         return f"Video(frames={tuple(self.frames.shape)}, pts_seconds={self.pts_seconds[0]}..{self.pts_seconds[-1]})"
 
 
-def pair_videos(images: Sequence[Tensor], where: str) -> list[Video]:
+def pair_videos(images: Sequence[Tensor]) -> list[Video]:
     """Two or three images [3, H, W] in pairs, each a video of two frames: 1 and 2, then 1 and 3, then 2 and 3.
 
-    A vision tower that joins two frames in a patch, as those of Qwen-VL, sees both images of a pair at once.
-
-    Raises:
-        DecodeError: Naming ``where``, if they differ in size.
+    A vision tower that joins two frames in a patch, as those of Qwen-VL, sees both images of a pair at once. The second
+    gets the size of the first, if it has another.
     """
-    if any(image.shape != images[0].shape for image in images):
-        msg = f"{where}: its images differ in size, and make no pairs; set as_pairs to false"
-        raise DecodeError(msg)
-    return [Video(torch.stack(pair), PAIR_SECONDS) for pair in combinations(images, 2)]
+    return [Video(torch.stack([one, _resized(other, one)]), PAIR_SECONDS) for one, other in combinations(images, 2)]
+
+
+def _resized(image: Tensor, like: Tensor) -> Tensor:
+    """``image`` [3, H, W] in the size of another."""
+    if image.shape == like.shape:
+        return image
+    resized = interpolate(image[None].float(), size=like.shape[1:], mode="bilinear", antialias=True)[0]
+    return resized.round().clamp(0, 255).to(torch.uint8)

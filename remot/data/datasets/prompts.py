@@ -191,7 +191,7 @@ class TaskDataset(PromptDataset):
             raise named from error
         question = self.question(address, clip, plan, size)
         if plan.as_pairs:
-            return Sample((), question, clip.clip_id, pair_videos(shown, f"clip {clip.clip_id}"))
+            return Sample((), question, clip.clip_id, pair_videos(shown))
         if not plan.as_video:
             return Sample(shown, question, clip.clip_id)
         if any(image.shape != shown[0].shape for image in shown):

@@ -75,7 +75,7 @@ class RecordDataset(PromptDataset):
             raise DecodeError(msg, reason=error.reason) from error
         question = self.question(address)
         if prompt.as_pairs and images:
-            return Sample((), question, prompt.clip_id, pair_videos(images, prompt.where))
+            return Sample((), question, prompt.clip_id, pair_videos(images))
         if not (prompt.video_seconds and images):
             return Sample(images, question, prompt.clip_id, videos)
         if any(image.shape != images[0].shape for image in images):

@@ -59,7 +59,7 @@ def shown_batch(prompts: Sequence[BenchmarkPrompt], domain: str) -> PromptBatch:
             for image in prompt.images
         ]
         if prompt.as_pairs:
-            clips = pair_videos(pictures, prompt.prompt_id)
+            clips = pair_videos(pictures)
             pictures = []
         elif prompt.image_seconds:
             if len({picture.shape for picture in pictures}) > 1:

@@ -11,7 +11,7 @@ from remot.data.prompt_data import PromptData
 from remot.data.records.parsing import from_record
 from remot.datatools.build.prompts import build
 from remot.datatools.contact_sheets.prompts import rows_of_run
-from remot.errors import AnnotationError, ConfigError, DecodeError
+from remot.errors import AnnotationError, ConfigError
 from remot.evaluation.benchmarks.base import BenchmarkOptions
 from remot.evaluation.benchmarks.harness.bench_task import write_task
 from remot.evaluation.benchmarks.media import shown_batch
@@ -128,10 +128,13 @@ def test_lines_that_cannot_be_shown_in_pairs(folder, change):
         from_record("here", line)
 
 
-def test_images_of_two_sizes_make_no_pairs():
-    images = [torch.zeros(3, 4, 4, dtype=torch.uint8), torch.zeros(3, 4, 6, dtype=torch.uint8)]
-    with pytest.raises(DecodeError, match="clip a: its images differ in size"):
-        pair_videos(images, "clip a")
+def test_the_second_image_gets_the_size_of_the_first():
+    image = torch.randint(0, 256, (3, 4, 6), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    images = [torch.zeros(3, 4, 6, dtype=torch.uint8), torch.full((3, 8, 3), 77, dtype=torch.uint8), image]
+    one, other, third = pair_videos(images)
+    assert torch.equal(one.frames[1], torch.full((3, 4, 6), 77, dtype=torch.uint8))
+    assert torch.equal(other.frames[1], image)
+    assert third.frames.shape == (2, 3, 8, 3)
 
 
 @pytest.mark.parametrize("strategy", [SFT(), GRPO()], ids=["SFT", "GRPO"])
