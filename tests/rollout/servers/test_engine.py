@@ -396,24 +396,22 @@ def run_on_clips(tmp_path, answer, max_steps=3, strategy=None, one_step_ahead=Tr
 
 
 def test_the_next_step_is_sampled_with_the_weights_of_this_one(tmp_path):
-    """Three steps of two prompts with three completions: the first two groups of requests go to the first weights."""
+    """Three steps of two prompts with three completions: the first two groups of requests go to the first weights.
+
+    Prompts and seeds are those of a run that waits.
+    """
     asked, logged = run_on_clips(tmp_path, by_seed)
-    steps = [body["model"].partition("-step-")[2] for body in completions_asked(asked)]
+    bodies = completions_asked(asked)
+    steps = [body["model"].partition("-step-")[2] for body in bodies]
     assert steps == ["0"] * 12 + ["1"] * 6  # nothing is asked for a fourth step
-    seeds = [body["seed"] for body in completions_asked(asked)]
-    assert len(set(seeds)) == 18
     assert all(math.isfinite(step["train/loss"]) for step in logged)
 
+    def told(bodies):
+        return sorted((body["seed"], body["messages"][0]["content"][-1]["text"]) for body in bodies)
 
-def test_ahead_or_not_the_prompts_and_seeds_are_the_same(tmp_path):
-
-    def told(one_step_ahead):
-        asked, _ = run_on_clips(tmp_path, by_seed, one_step_ahead=one_step_ahead)
-        return sorted((body["seed"], body["messages"][0]["content"][-1]["text"]) for body in completions_asked(asked))
-
-    ahead = told(one_step_ahead=True)
-    assert len(ahead) == 18
-    assert ahead == told(one_step_ahead=False)
+    waiting, _ = run_on_clips(tmp_path, by_seed, one_step_ahead=False)
+    assert len({body["seed"] for body in bodies}) == 18
+    assert told(bodies) == told(completions_asked(waiting))
 
 
 def test_the_server_works_while_the_trainer_learns(tmp_path, monkeypatch):
