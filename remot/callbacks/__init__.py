@@ -5,6 +5,7 @@ from remot.callbacks.checkpoint import RunCheckpoint
 from remot.callbacks.held_out import HeldOutEvaluation
 from remot.callbacks.interrupt import InterruptCheckpoint
 from remot.callbacks.progress import PhaseProgressBar, StepClock
+from remot.callbacks.resumed import ResumedCallbacks
 from remot.callbacks.run_record import RunRecord
 from remot.callbacks.samples import CompletionSamples, PredictionFile
 from remot.callbacks.summary import RUN_KEY, FaultRecord, RunSummary, WeightsReport
@@ -20,6 +21,7 @@ __all__ = [
     "InterruptCheckpoint",
     "PhaseProgressBar",
     "PredictionFile",
+    "ResumedCallbacks",
     "RunCheckpoint",
     "RunRecord",
     "RunSummary",

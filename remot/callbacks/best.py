@@ -24,15 +24,23 @@ class BestPolicy(lightning.Callback):
     def __init__(self) -> None:
         self._last_weights: dict[str, Tensor] = {}
 
-    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
-        """Look for the checkpoint that keeps the best step.
+    def setup(self, trainer: Trainer, pl_module: lightning.LightningModule, stage: str) -> None:  # noqa: ARG002
+        """Look for the checkpoint that keeps the best step, before the model is loaded.
 
         Raises:
-            ConfigError: If there is none, or several, or no process has all weights.
+            ConfigError: If there is none, or several.
+        """
+        if stage == "fit":
+            _best_of(trainer)
+
+    def on_fit_start(self, trainer: Trainer, pl_module: lightning.LightningModule) -> None:
+        """Forget the best step of an earlier run.
+
+        Raises:
+            ConfigError: If no process has all weights.
         """
         assert isinstance(pl_module, PostTrainingModule)
         pl_module.weights_step, self._last_weights = None, {}
-        _best_of(trainer)
         if is_sharded(trainer, pl_module):
             msg = "BestPolicy cannot exchange weights divided over processes; use: remot export --ckpt_path best.ckpt"
             raise ConfigError(msg)
@@ -73,10 +81,19 @@ def _best_of(trainer: Trainer) -> ModelCheckpoint:
     """
     kept = [one for one in trainer.checkpoint_callbacks if isinstance(one, ModelCheckpoint) and one.save_top_k]
     found = [one for one in kept if one.monitor]
-    if len(found) != 1:
+    require_one(len(found))
+    return found[0]
+
+
+def require_one(num_found: int) -> None:
+    """Refuse another number of checkpoints of a best step than one.
+
+    Raises:
+        ConfigError: If it is another.
+    """
+    if num_found != 1:
         msg = (
             "BestPolicy takes the weights that a ModelCheckpoint with a monitor and a save_top_k keeps, and there are "
-            f"{len(found)} such callbacks; name one in trainer.callbacks, as configs/quickstart_best.yaml does"
+            f"{num_found} such callbacks; name one in trainer.callbacks, as configs/quickstart_best.yaml does"
         )
         raise ConfigError(msg)
-    return found[0]

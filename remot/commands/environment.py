@@ -45,7 +45,7 @@ _IGNORED_WARNINGS = (
     ".*You are using a custom batch sampler .* for prediction.*",  # lightning: ours holds every prompt once
     ".*ModelCheckpoint with manual optimization.*",  # lightning: a checkpoint is meant to hold the updated weights
     ".*is_gradient_checkpointing. is deprecated.*",  # peft 0.21 with transformers 5
-    ".*callbacks used to create the checkpoint.*ModelCheckpoint.*",  # lightning: another interval of saving is meant
+    ".*callbacks used to create the checkpoint.*",  # lightning: others are meant; ResumedCallbacks tells
     ".*Using ModelCheckpoint with manual optimization.*",  # lightning: the state after a step is what is continued from
     ".*Checkpoint directory .* exists and is not empty.*",  # lightning: a run's folder holds more than checkpoints
     ".*instantiate_classes.*deprecated.*",  # lightning 2.6 with jsonargparse 4.49 and later

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from numbers import Integral
 
 import numpy as np
 from torch import Tensor
@@ -116,6 +117,18 @@ class TurnSettings:
     max_prompt_tokens: int = 16384
 
     def __post_init__(self) -> None:
-        if self.max_turns < 2 or min(self.max_images, self.max_reply_characters) < 0 or self.max_prompt_tokens < 1:
-            msg = f"turns: max_turns is at least 2, the other bounds are not negative, got {self}"
+        require_whole("turns", 2, max_turns=self.max_turns)
+        require_whole("turns", 0, max_images=self.max_images, max_reply_characters=self.max_reply_characters)
+        require_whole("turns", 1, max_prompt_tokens=self.max_prompt_tokens)
+
+
+def require_whole(owner: str, least: int, **settings: object) -> None:
+    """Refuse settings that are no whole number from ``least`` on.
+
+    Raises:
+        ConfigError: Naming ``owner`` and the setting.
+    """
+    for name, value in settings.items():
+        if isinstance(value, bool) or not isinstance(value, Integral) or int(value) < least:
+            msg = f"{owner}: {name} is {value!r:.40}, give a whole number from {least} on"
             raise ConfigError(msg)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from remot.environments.base import Environment, Episode, Reply
+from remot.environments.base import Environment, Episode, Reply, require_whole
 from remot.errors import ConfigError
 from remot.rewards.parsing.requests import (
     FrameLookUp,
@@ -66,10 +66,9 @@ class FrameRequests(Environment):
         if grammar not in ("calls", "frame_thinker"):
             msg = f"FrameRequests: grammar is calls or frame_thinker, got {grammar!r:.40}"
             raise ConfigError(msg)
-        sizes = (frames_per_clip, max_requests, frame_side_pixels, clip_side_pixels)
-        if min(*sizes, *(number for rung in ladder for number in rung)) < 1:
-            msg = "FrameRequests: frames_per_clip, max_requests, both side_pixels and the ladder are at least 1"
-            raise ConfigError(msg)
+        require_whole("FrameRequests", 1, frames_per_clip=frames_per_clip, max_requests=max_requests)
+        require_whole("FrameRequests", 1, frame_side_pixels=frame_side_pixels, clip_side_pixels=clip_side_pixels)
+        _require_ladder(ladder)
         self.grammar = grammar
         self.frames_per_clip = frames_per_clip
         self.max_requests = max_requests
@@ -207,6 +206,16 @@ class FrameRequests(Environment):
         wanted = [start] if start == end else np.linspace(start, end, self.frames_per_clip)
         held = np.asarray(times)
         return sorted({int(np.abs(held - one).argmin()) for one in wanted})
+
+
+def _require_ladder(ladder: object) -> None:
+    """Refuse what is no sequence of pairs of whole numbers."""
+    rungs = ladder if isinstance(ladder, list | tuple) else [ladder]
+    for rung in rungs:
+        if not isinstance(rung, list | tuple) or len(rung) != 2:
+            msg = f"FrameRequests: ladder has {rung!r:.40}, give pairs of a number of frames and a side in pixels"
+            raise ConfigError(msg)
+        require_whole("FrameRequests: ladder", 1, frames=rung[0], side_pixels=rung[1])
 
 
 def _keys(environment: FrameRequests, request: Request, clip: ClipFrames) -> list[tuple[object, ...]]:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from remot.environments.base import Environment, Episode, Reply
+from remot.environments.base import Environment, Episode, Reply, require_whole
 from remot.environments.frame_requests import clip_of, shrunk
 from remot.errors import ConfigError
 from remot.rewards.functional.intervals import merged
@@ -32,9 +32,8 @@ class SecondLook(Environment):
     counters = ("looks", "unreadable")
 
     def __init__(self, num_frames: int = 8, max_stretches: int = 3, side_pixels: int = 336) -> None:
-        if min(num_frames, max_stretches, side_pixels) < 1:
-            msg = "SecondLook: num_frames, max_stretches and side_pixels are at least 1"
-            raise ConfigError(msg)
+        numbers = {"num_frames": num_frames, "max_stretches": max_stretches, "side_pixels": side_pixels}
+        require_whole("SecondLook", 1, **numbers)
         self.num_frames = num_frames
         self.max_stretches = max_stretches
         self.side_pixels = side_pixels

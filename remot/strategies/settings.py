@@ -34,7 +34,13 @@ class PolicySettings:
     def load(
         self, *, with_reference: bool, with_snapshot: bool, with_average: bool = False, is_trained: bool = True
     ) -> VLMPolicy:
-        """The policy; for the arguments see :class:`VLMPolicy` and :meth:`VLMPolicy.keep_average`."""
+        """The policy; for the arguments see :class:`VLMPolicy` and :meth:`VLMPolicy.keep_average`.
+
+        Raises:
+            ConfigError: If something does not fit; the folder of a feature store is tried before weights are loaded.
+        """
+        if self.feature_store is not None:
+            self.feature_store.cache()
         policy = VLMPolicy(
             self.source,
             self.adaptation,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 import torch
 
-from remot.environments import Episode, FrameRequests
+from remot.environments import Episode, FrameRequests, TurnSettings
 from remot.environments.frame_requests import shrunk
 from remot.errors import ConfigError
 from remot.rewards.parsing.requests import FrameLookUp, FrameRange, TimeRequest, action_answer, action_in, calls_in
@@ -273,3 +273,25 @@ def test_without_a_stretch_the_answer_comes_at_once():
     question, said, _ = demonstration(None)
     assert said == [question.response]
     assert len(demonstration(((0.0, 4.0),), "frame_thinker")[1]) == 1, "the whole clip is shown already"
+
+
+@pytest.mark.parametrize("name", ["frames_per_clip", "max_requests", "frame_side_pixels", "clip_side_pixels"])
+@pytest.mark.parametrize("value", [0, 2.5, "8", None])
+def test_numbers_are_whole_and_named(name, value):
+    with pytest.raises(ConfigError, match=rf"FrameRequests: {name} is .*, give a whole number from 1 on"):
+        FrameRequests(**{name: value})
+
+
+@pytest.mark.parametrize("ladder", [((8, 2.5),), ((8, 0),), ((8,),), (8, 336), 8, "ab"])
+def test_a_ladder_is_of_pairs_of_whole_numbers(ladder):
+    with pytest.raises(ConfigError, match="FrameRequests: ladder"):
+        FrameRequests(ladder=ladder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_turns", 1), ("max_turns", 2.5), ("max_images", -1), ("max_reply_characters", "x"), ("max_prompt_tokens", 0)],
+)
+def test_bounds_of_conversations_are_whole_and_named(name, value):
+    with pytest.raises(ConfigError, match=rf"turns: {name} is .*, give a whole number"):
+        TurnSettings(FrameRequests(), **{name: value})

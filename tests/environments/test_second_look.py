@@ -87,3 +87,10 @@ def test_prompts_that_could_never_be_shown_more_are_refused():
 def test_settings_that_cannot_work():
     with pytest.raises(ConfigError, match="SecondLook"):
         SecondLook(num_frames=0)
+
+
+@pytest.mark.parametrize("name", ["num_frames", "max_stretches", "side_pixels"])
+@pytest.mark.parametrize("value", [0, 2.5, "8", None, True])
+def test_numbers_are_whole_and_named(name, value):
+    with pytest.raises(ConfigError, match=rf"SecondLook: {name} is .*, give a whole number from 1 on"):
+        SecondLook(**{name: value})

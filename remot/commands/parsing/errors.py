@@ -6,6 +6,7 @@ import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any, get_args
 
@@ -18,9 +19,11 @@ NOT_A_CLASS = "dot import path string: "
 #: How the parser begins to say that a value has none of several types, and that a class is another than was expected.
 NO_TYPE_FITS = "Does not validate against any of the Union subtypes"
 NOT_A_SUBCLASS = "does not correspond to a subclass of"
+#: How it begins to say that a value is neither a class nor a mapping of settings.
+NO_SETTINGS_OF_A_CLASS = ("Expected a dot import path string: ", "Not a valid subclass of ")
 #: How it says that a value has not one plain type.
 EXPECTED = ("Expected a <class", "Expected a typing.Literal")
-A_NUMBER = "Expected a <class 'float'>"
+A_NUMBER = ("Expected a <class 'float'>", "expected a number")
 #: How the parser of one class's settings begins; its keys are these settings.
 OF_ONE_CLASS = "Option '"
 NO_SETTINGS = {"help", "config", "print_config"}
@@ -52,6 +55,9 @@ def explain(message: str, known_keys: Iterable[str], types: Mapping[str, Any] | 
     core = _core(text)
     if NEAREST in text:  # a nested parser has already explained it
         return tidied(core)
+    record = _settings_record(text, types or {}) if any(one in core for one in NO_SETTINGS_OF_A_CLASS) else None
+    if record is not None:
+        return tidied(_about_record(core, record, text.rpartition(" Given value: ")[2]))
     wrong = _wrong_word(core)
     if wrong and text.startswith(OF_ONE_CLASS) and types:
         suggestion = _nearest_or_all(wrong, set(types) - NO_SETTINGS)
@@ -90,7 +96,8 @@ def _rank(clause: str) -> int:
         return 0
     if NOT_A_CLASS in clause:
         return 2
-    if _wrong_word(clause) or A_NUMBER in clause:  # "fast" in place of a number or a tensor is no misspelt tensor
+    # "fast" in place of a number or a tensor is no misspelt tensor
+    if _wrong_word(clause) or any(one in clause for one in A_NUMBER):
         return 1
     return 4 if NOT_A_SUBCLASS in clause else 3
 
@@ -160,12 +167,31 @@ def _nearest_or_all(wrong: str, names: set[str]) -> str:
 
 def _expected_classes(text: str, types: Mapping[str, Any]) -> list[type]:
     """The classes a message says were expected, else those that fit the key it is about."""
+    parents = _expected_parents(text, types)
+    return [child for parent in parents for child in (parent, *_subclasses(parent)) if not inspect.isabstract(child)]
+
+
+def _expected_parents(text: str, types: Mapping[str, Any]) -> list[type]:
+    """The classes of the annotation itself."""
     said = " ".join(re.findall(r"Subtypes: \[(.*?)\] Errors:", text))
     named = [getattr(importlib.import_module(module), name) for module, name in _DOTTED_CLASS.findall(said)]
     key = text.partition('key "')[2].partition('"')[0]
     fitting = (one for one in _parts_of(types.get(key)) if isinstance(one, type) and not issubclass(one, BUILT_IN))
-    parents = named or fitting
-    return [child for parent in parents for child in (parent, *_subclasses(parent)) if not inspect.isabstract(child)]
+    return named or list(fitting)
+
+
+def _settings_record(text: str, types: Mapping[str, Any]) -> type | None:
+    """The class that was expected, if it is the only one and holds settings; its name is not needed."""
+    parents = _expected_parents(text, types)
+    is_record = len(parents) == 1 and is_dataclass(parents[0]) and not inspect.isabstract(parents[0])
+    return parents[0] if is_record and not any(_subclasses(parents[0])) else None
+
+
+def _about_record(core: str, record: type, value: str) -> str:
+    """That a value is no mapping of a record's settings."""
+    place = min((core.find(start) for start in NO_SETTINGS_OF_A_CLASS if start in core), default=0)
+    names = listed(sorted(_settings(record)))
+    return f"{core[:place]}{value:.80} is no mapping of settings; give its settings by name: {names}"
 
 
 def _parts_of(annotation: object) -> Iterator[object]:
@@ -208,6 +234,9 @@ def _flatten(settings: object, prefix: str = "") -> Iterator[str]:
 MAX_CHARACTERS = 700
 
 _REPLACED = (
+    (re.compile(r'Parser key "([\w.]+)": Parser key "([\w.]+)"'), r'Parser key "\1.\2"'),
+    (re.compile(r"Expected a <class 'float'>\. Got value: "), "expected a number, got "),
+    (re.compile(r"Expected a <class 'int'>\. Got value: "), "expected a whole number, got "),
     (re.compile(r"- Expected a path but .*? either not accessible or invalid( - )?"), ""),
     (re.compile(r"Type [\w.]*Callable\[.*?\] expects a function or a callable class: "), ""),
     (re.compile(r"\.? Subclass types expect one of:.*"), ""),

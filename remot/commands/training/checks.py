@@ -175,6 +175,22 @@ def require_folder(path: Path) -> None:
         raise ConfigError(msg)
 
 
+def require_feature_store(policy: Any) -> None:  # noqa: ANN401 (jsonargparse's namespaces)
+    """Refuse, before a model is loaded, a folder of ``model.policy.feature_store`` that cannot be used.
+
+    Args:
+        policy: The settings below ``model.policy``; None for the defaults.
+
+    Raises:
+        ConfigError: Naming the key.
+    """
+    store = None if policy is None else policy.get("feature_store")
+    if store is not None:
+        from remot.models.inputs.feature_store import FeatureStore
+
+        FeatureStore(**vars(store.get("init_args", store))).cache()
+
+
 def require_store(tracking_uri: str | None, experiment: str | None) -> None:
     """Refuse, before a model is loaded, an SQLite file that MLflow could not write to, and an experiment with no name.
 

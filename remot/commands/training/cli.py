@@ -24,6 +24,7 @@ from remot.callbacks import (
     InterruptCheckpoint,
     PhaseProgressBar,
     PredictionFile,
+    ResumedCallbacks,
     RunCheckpoint,
     RunRecord,
     RunSummary,
@@ -35,12 +36,14 @@ from remot.commands.parsing.errors import constructing, first_words
 from remot.commands.parsing.functions import require_numbers
 from remot.commands.training.checks import (
     experiment_folder,
+    require_feature_store,
     require_folder,
     require_intervals,
     require_seed,
     require_store,
     require_time,
 )
+from remot.commands.training.monitors import complaint_about_metric, require_callbacks_fit
 from remot.commands.training.parser import CheckedConfigFile, RemotParser
 from remot.commands.training.resume import (
     Sought,
@@ -221,6 +224,9 @@ class RemotCLI(LightningCLI):
         runs = experiment_folder(config.trainer.default_root_dir, experiment)
         require_folder(runs)
         _source_of(config).require_found()
+        require_feature_store(config.model.policy)
+        if self.subcommand == "fit":
+            require_callbacks_fit(config)
         checkpoint = find_checkpoint(config.get("ckpt_path"), runs, _sought(config), _tell)
         if checkpoint is None and self.subcommand == "fit":
             checkpoint = requeued_checkpoint(runs, _sought(config), self._resolved)
@@ -348,7 +354,7 @@ def run_training(args: list[str]) -> None:
         with follow_launcher():
             run_cli(args, RemotCLI)
     except MisconfigurationException as error:  # Lightning's own word for settings that do not fit
-        raise ConfigError(first_words(str(error))) from error
+        raise ConfigError(complaint_about_metric(str(error)) or first_words(str(error))) from error
     except Exception as error:
         found = _known_fault(error)
         if found is None:
@@ -369,8 +375,8 @@ def _known_fault(error: Exception) -> RemotError | None:
         return None
     whole = text_of(error)
     text = first_words(whole)
-    if "conditioned on metric" in text:  # EarlyStopping's metric is none of this run
-        return ConfigError(text)
+    if (about_metric := complaint_about_metric(whole)) is not None:
+        return ConfigError(about_metric)
     if is_out_of_memory(error):
         settings = (
             "lower one of model.micro_batch_prompts, model.rollout.prompts_together, model.grpo.max_new_tokens, "
@@ -427,6 +433,7 @@ class _NothingRun(RemotCLI):
 
 def run_cli(args: list[str], kind: type[CLI]) -> CLI:
     """Parse the arguments and do what that kind of command line does with them."""
+    always = [FaultRecord(), RunRecord(), ResumedCallbacks()]
     return kind(
         PostTrainingModule,
         MotionDataModule,
@@ -435,6 +442,6 @@ def run_cli(args: list[str], kind: type[CLI]) -> CLI:
         auto_configure_optimizers=False,
         seed_everything_default=0,
         parser_kwargs={"parser_mode": "yaml", "prog": "remot"},
-        trainer_defaults={"use_distributed_sampler": False, "callbacks": [FaultRecord(), RunRecord()]},
+        trainer_defaults={"use_distributed_sampler": False, "callbacks": always},
         args=None if args == sys.argv[1:] else args,
     )

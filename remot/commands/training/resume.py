@@ -42,6 +42,8 @@ FREE_KEYS = (
     *(f"model.grpo.engine.{name}" for name in ("url", "folder", "num_parallel", "timeout_seconds", "num_retries")),
     *("data.num_workers", "data.num_val_prompts"),
 )
+#: Packages of callbacks that may change, come and go: those that are not refused save, log and end runs.
+FREE_CALLBACKS = ("lightning.pytorch.callbacks.", "pytorch_lightning.callbacks.", "remot.callbacks.")
 #: Changed settings that a refusal names.
 MAX_NAMED = 12
 MAX_VALUE_CHARS = 80
@@ -184,7 +186,7 @@ def _nothing_found(runs: Path, sought: Sought, others: list[str], damaged: list[
 
 
 def changes_since(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[Change] | None:
-    """Settings that are not what the checkpoint was made with, but for :data:`FREE_KEYS`.
+    """Settings that are not what the checkpoint was made with, but for :data:`FREE_KEYS` and :data:`FREE_CALLBACKS`.
 
     Where a class is another one, its settings are not compared.
 
@@ -198,7 +200,7 @@ def changes_since(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[Chang
     text = held.get(CONFIG_KEY)
     if not isinstance(text, str):
         return None
-    before, after = dict(flatten(json.loads(text))), dict(flatten(now))
+    before, after = (dict(flatten(_without_free_callbacks(one))) for one in (json.loads(text), now))
     keys = [*before, *(key for key in after if key not in before)]
     changed = [Change(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)]
     other_classes = tuple(one.key.removesuffix("class_path") for one in changed if one.key.endswith(".class_path"))
@@ -208,6 +210,19 @@ def changes_since(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[Chang
         if not _is_below(one.key, FREE_KEYS)
         and not any(one.key.startswith(place) and one.key != f"{place}class_path" for place in other_classes)
     ]
+
+
+def _without_free_callbacks(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The configuration without the callbacks of :data:`FREE_CALLBACKS`; the others are compared by their order."""
+    trainer = config.get("trainer") or {}
+    callbacks = trainer.get("callbacks")
+    listed = callbacks if isinstance(callbacks, list) else [callbacks] if callbacks else []
+    kept = [
+        one
+        for one in listed
+        if not (isinstance(one, Mapping) and str(one.get("class_path")).startswith(FREE_CALLBACKS))
+    ]
+    return {**config, "trainer": {**trainer, "callbacks": kept or None}}
 
 
 def version_notes(held: Mapping[str, Any]) -> list[str]:

@@ -58,7 +58,7 @@ class FeatureStore:
         max_gigabytes: Most room that all files together take, in 10⁹ bytes; those not used for longest go first.
 
     Raises:
-        ConfigError: If no folder is named, or ``max_gigabytes`` is no positive number.
+        ConfigError: If no folder is named, or ``max_gigabytes`` is no finite number above 0.
     """
 
     folder: Path
@@ -68,9 +68,28 @@ class FeatureStore:
         if str(self.folder) in NO_FOLDERS:
             msg = "model.policy.feature_store.folder names no folder; name one, or set feature_store: null for no store"
             raise ConfigError(msg)
-        if not 0 < self.max_gigabytes < math.inf:
-            msg = f"model.policy.feature_store.max_gigabytes is {self.max_gigabytes}, give a number above 0"
+        if not 0 < self.max_gigabytes * 10**9 < math.inf:
+            key = "model.policy.feature_store.max_gigabytes"
+            msg = f"{key} is {self.max_gigabytes}, give a finite number above 0, such as 50"
             raise ConfigError(msg)
+
+    def cache(self) -> BoundedCache:
+        """The files of the folder, which is made if it is missing: to be called before a model is loaded for nothing.
+
+        A folder that may only be read will do.
+
+        Raises:
+            ConfigError: If the folder cannot be made, or is none.
+        """
+        try:
+            folder, max_bytes = expanded(self.folder).resolve(), int(self.max_gigabytes * 10**9)
+            cache = BoundedCache(folder, max_bytes, "model.policy.feature_store.max_gigabytes × 10⁹")
+            cache.make_folders()
+        except OSError as error:
+            named = f"model.policy.feature_store.folder: {self.folder!s:.200} cannot be used ({cause_of(error)})"
+            msg = f"{named}; choose a folder that can be written to"
+            raise ConfigError(msg) from error
+        return cache
 
     def open(self, model: "PreTrainedModel", *, train_vision: bool) -> "StoredFeatures":
         """The features of ``model`` and of its copies.
@@ -109,18 +128,12 @@ class StoredFeatures:
 
     def __init__(self, settings: FeatureStore) -> None:
         self.folder = expanded(settings.folder).resolve()
-        setting = "model.policy.feature_store.max_gigabytes × 10⁹"
-        self._cache = BoundedCache(self.folder, int(settings.max_gigabytes * 10**9), setting)
+        self._cache = settings.cache()
         self.num_found = self.num_computed = 0
         self._reported = (0, 0)
         self._towers: WeakKeyDictionary[PreTrainedModel, tuple[tuple[object, ...], str]] = WeakKeyDictionary()
         self._warned: set[str] = set()
         self._is_writable = True
-        try:
-            self._cache.make_folders()
-        except OSError as error:
-            msg = f"model.policy.feature_store.folder: {self.folder} cannot be used ({cause_of(error)})"
-            raise ConfigError(msg) from error
 
     def refuse(self, reason: str) -> NoReturn:
         """Refuse a policy whose features cannot be kept.

@@ -354,3 +354,38 @@ def test_keys_of_files_survive_bad_ones(tmp_path):
     listing.write_text("- 1\n")
     arguments = ["fit", "--config", str(good), f"--config={broken}", str(listing), str(tmp_path / "missing.yaml")]
     assert keys_of_files(arguments) == {"a", "a.b"}
+
+
+# -- sections of settings ----------------------------------------------------------------------------------------
+
+STORE = "model.policy.feature_store"
+
+
+@pytest.mark.parametrize("value", ["fs", "7", "[fs]"])
+def test_a_word_in_place_of_a_section_of_settings(complaint, value):
+    """There is one class that it can be, so that the name of a class is not what is missing."""
+    sentence = complaint("fit", "--config", QUICKSTART, f"--{STORE}", value)
+    assert sentence.startswith(f'Parser key "{STORE}": ')
+    assert sentence.endswith("is no mapping of settings; give its settings by name: folder, max_gigabytes")
+    assert "dot import path" not in sentence
+
+
+@pytest.mark.parametrize("value", ["nan", "many", "-1", "0", ".inf", "1e999"])
+def test_a_size_of_the_feature_store_that_is_no_number_above_0(complaint, tmp_path, value):
+    """Before a folder for the run or for the features is made."""
+    settings = [f"--{STORE}.folder", "fs", f"--{STORE}.max_gigabytes={value}"]
+    sentence = complaint("fit", "--config", QUICKSTART, *settings)
+    assert f"{STORE}.max_gigabytes" in sentence
+    assert sentence.endswith(("give a finite number above 0, such as 50", f"expected a number, got {value}"))
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("folder", ["file", "file/below", "/dev/null", "/proc/fs", "too" * 100])
+def test_a_folder_of_the_feature_store_that_cannot_be_used(complaint, tmp_path, folder):
+    """Before the model is loaded and the run has a folder or a place in MLflow."""
+    (tmp_path / "file").write_text("")
+    sentence = complaint("fit", "--config", QUICKSTART, f"--{STORE}.folder", folder)
+    assert f"{STORE}.folder: " in sentence
+    assert "cannot be used (" in sentence
+    assert sentence.endswith("choose a folder that can be written to")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]

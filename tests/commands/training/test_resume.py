@@ -188,6 +188,38 @@ def test_length_logging_and_memory_may_change(key, value):
     assert changes(changed(key, value)) == []
 
 
+CHECKPOINT = {"class_path": "lightning.pytorch.callbacks.ModelCheckpoint", "init_args": {"save_top_k": 1}}
+STOPPING = {"class_path": "lightning.pytorch.callbacks.EarlyStopping", "init_args": {"patience": 3}}
+OWN = {"class_path": "mine.Noise", "init_args": {"scale": 1.0}}
+
+
+def with_callbacks(callbacks):
+    return changed("trainer.callbacks", callbacks)
+
+
+@pytest.mark.parametrize(
+    "callbacks",
+    [
+        None,
+        OWN,  # one alone, as the parser leaves it
+        [OWN],
+        [{**CHECKPOINT, "init_args": {"save_top_k": 2, "every_n_train_steps": 5}}, STOPPING, OWN],
+        [{"class_path": "remot.callbacks.BestPolicy"}, OWN, CHECKPOINT],
+    ],
+)
+def test_what_saves_and_ends_a_run_may_change(callbacks):
+    """A callback of one's own may do anything, and has to stay."""
+    held = {"remot_config": json.dumps(with_callbacks([CHECKPOINT, OWN]))}
+    left = [one.key for one in changes_since(held, with_callbacks(callbacks))]
+    assert left == ([] if callbacks else ["trainer.callbacks.0.class_path"])
+
+
+def test_a_callback_of_ones_own_is_compared():
+    held = {"remot_config": json.dumps(with_callbacks([CHECKPOINT, OWN]))}
+    (found,) = changes_since(held, with_callbacks([{**OWN, "init_args": {"scale": 2.0}}, STOPPING]))
+    assert str(found) == "trainer.callbacks.0.init_args.scale: 1.0 → 2.0"
+
+
 def test_numbers_are_compared_by_value():
     """32.0 and 32, 0.0004 and 4e-4 are one setting."""
     assert changes(changed("model.policy.adaptation.init_args.alpha", 32)) == []
