@@ -73,7 +73,7 @@ def test_more_files_change_nothing(told):
 
 
 @pytest.mark.parametrize("changed", [{"monitor": "val/partial"}, {"mode": "min"}])
-def test_another_monitor_begins_anew_and_says_so(told, changed):
+def test_another_monitor_begins_anew_with_a_line(told, changed):
     found = loaded(checkpoint(**changed), with_scores(checkpoint(), a=0.5))
     assert found.best_k_models == {}
     (line,) = told
