@@ -153,14 +153,11 @@ def _known_attributes(data: Any) -> list[str]:  # noqa: ANN401 (as above)
 
 
 def _why_never_validated(trainer: Any, data: Any) -> str | None:  # noqa: ANN401 (as above)
-    """The settings by which no validation can ever run; None if one may."""
+    """The settings by which no validation can ever run; None if one may, or the run is only cut short to try it."""
     if trainer.fast_dev_run:
         return None  # which validates whatever is set, and keeps no checkpoint
     if trainer.limit_val_batches == 0:
         return "trainer.limit_val_batches is 0"
     if data.get("records") is None and data.get("val_fraction") == 0:
         return "data.val_fraction is 0"
-    interval, max_steps = trainer.val_check_interval, trainer.max_steps or -1
-    if trainer.check_val_every_n_epoch is None and isinstance(interval, int) and 0 < max_steps < interval:
-        return f"trainer.val_check_interval is {interval} and trainer.max_steps {max_steps}"
     return None
