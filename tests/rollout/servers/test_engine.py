@@ -415,23 +415,22 @@ def test_the_next_step_is_sampled_with_the_weights_of_this_one(tmp_path):
 
 
 def test_the_server_works_while_the_trainer_learns(tmp_path, monkeypatch):
-    """Its replies to the requests of the next step wait for the trainer's update, which so cannot wait for them."""
-    has_learnt = threading.Event()
+    """It gets the requests of the next step before the update, and replies to them after it."""
+    is_asked, has_learnt, seen = threading.Event(), threading.Event(), []
 
     def answer(path, body):
-        if path == CHAT and num_asked(body) and not has_learnt.wait(20):
-            return 500, {}, {}
+        if path == CHAT:
+            seen.append(body)
+            if len(seen) > 6:  # those of the first step
+                is_asked.set()
+                if not has_learnt.wait(20):
+                    return 500, {}, {}
         return by_seed(path, body)
-
-    seen = []
-
-    def num_asked(body):
-        seen.append(body)
-        return len(seen) > 6  # those of the first step
 
     update = PostTrainingModule._update
 
     def learn(module, trained):
+        assert is_asked.wait(20)
         metrics = update(module, trained)
         has_learnt.set()
         return metrics
