@@ -107,6 +107,24 @@ def test_the_camera_stays_in_its_room():
         assert np.all(places[:, 1] == 0)
 
 
+def test_who_walks_stays_in_the_room_and_goes_on_while_the_camera_rests():
+    far_at_rest, at_rest = 0, 0
+    for seed in range(200):
+        generator = np.random.default_rng(seed)
+        reach = float(generator.uniform(0.2, 6)) * 0.3
+        poses = photo_rooms._draw_walk(generator, reach)
+        places = poses[:, :3, 3]
+        assert np.linalg.norm(places, axis=1).max() <= 2 * reach + 1e-9  # 0.6 of the way to the nearest wall
+        assert np.all(places[:, 1] == 0)
+        assert np.linalg.norm(np.diff(places, axis=0), axis=1).min() > 0
+        yaws = np.unwrap(np.arctan2(poses[:, 0, 2], poses[:, 2, 2]))
+        rests = np.argwhere(np.triu(np.abs(yaws[:, None] - yaws) < np.deg2rad(0.7), 1))
+        at_rest += len(rests)
+        far_at_rest += sum(np.linalg.norm(places[one] - places[other]) > reach / 4 for one, other in rests)
+    assert at_rest > 2000
+    assert far_at_rest > at_rest / 3
+
+
 @pytest.fixture
 def photos(tmp_path):
     folder = tmp_path / "photos"
@@ -130,16 +148,25 @@ def test_scenes_share_no_photograph(photos, monkeypatch):
     assert len(used[0]) == len(used[1]) == 6
 
 
+def test_both_motions_have_the_same_scenes_and_other_clips(photos):
+    look, walk = (record_photo_room(photos_in(photos), 5, 1, walks=walks).clip for walks in (False, True))
+    assert look.scene_id == walk.scene_id == "photos-5-room-1"
+    assert (look.clip_id, walk.clip_id) == ("photos-5-1", "photo-walk-5-1")
+    assert not np.array_equal(look.camera.camera_to_world, walk.camera.camera_to_world)
+
+
 @pytest.mark.slow
-def test_the_command_writes_clips_whose_questions_have_answers(photos, tmp_path):
-    photos_command(tmp_path / "out", photos, num_clips=4, seed=1)
+@pytest.mark.parametrize("motion", ["look", "walk"])
+def test_the_command_writes_clips_whose_questions_have_answers(motion, photos, tmp_path):
+    photos_command(tmp_path / "out", photos, num_clips=4, seed=1, motion=motion)
     clips = list(NativeReader().read(tmp_path / "out"))
     assert sorted(clip.scene_id for clip in clips) == ["photos-1-room-0"] * 2 + ["photos-1-room-1"] * 2
     expert = CameraYaw(still=0.7, salient_min=4.0, salient_max=60.0, max_other_degrees=15.0)
     turns = [expert.measure(clip, np.arange(20))[""] for clip in clips]
     assert np.nanmax([np.nanmax(np.abs(degrees)) for degrees in turns]) > 4
     frames = torch.stack(read_frames(clips[0], [0, 19]))
-    again = record_photo_room(photos_in(photos), 1, int(clips[0].clip_id.rpartition("-")[2])).frames[[0, 19]]
+    number = int(clips[0].clip_id.rpartition("-")[2])
+    again = record_photo_room(photos_in(photos), 1, number, walks=motion == "walk").frames[[0, 19]]
     lost = np.abs(frames.permute(0, 2, 3, 1).numpy().astype(int) - again).mean()
     assert lost < 6  # the noise of the images
 

@@ -89,7 +89,9 @@ def miniworld_command(
     _record(record_room, out, num_clips, seed, (SOURCE, LICENCE), small=small)
 
 
-def photos_command(out: Path, photos: Path, num_clips: int = 8, seed: int = 0) -> None:
+def photos_command(
+    out: Path, photos: Path, num_clips: int = 8, seed: int = 0, motion: Literal["look", "walk"] = "look"
+) -> None:
     """Record clips of a camera in rooms papered with your photographs; only the camera is annotated.
 
     Six photographs make a room, and clips of a room are one scene. Train and test on other photographs.
@@ -98,12 +100,14 @@ def photos_command(out: Path, photos: Path, num_clips: int = 8, seed: int = 0) -
         out: Folder to write to, created if missing.
         photos: Folder of photographs.
         num_clips: Number of clips, the rooms taking turns.
-        seed: Of all choices; the same seed gives the same clips.
+        seed: Of all choices; the same seed gives the same clips, and the same photographs in a room for both motions.
+        motion: A camera that turns, and goes about in a share of the clips (``look``), or one that goes on through the
+            room all the time, whether it turns or not (``walk``).
     """
     from remot.synthetic.simulators.photo_rooms import LICENCE, SOURCE, photos_in, record_photo_room
 
     _require_some(num_clips)
-    record = partial(record_photo_room, photos_in(photos))
+    record = partial(record_photo_room, photos_in(photos), walks=motion == "walk")
     _record(record, out, num_clips, seed, (SOURCE, LICENCE), small=False)
 
 

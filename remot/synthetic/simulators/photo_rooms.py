@@ -39,6 +39,10 @@ FIELDS_OF_VIEW_DEGREES = (45.0, 80.0)
 MOTION_SHARES = {"yaw": 0.85, "pitch": 0.35, "ahead": 0.35, "aside": 0.25, "around": 0.35}
 #: How far the camera turns to either side of the middle, drawn by its logarithm.
 YAWS_DEGREES, PITCHES_DEGREES = (5.0, 32.0), (5.0, 20.0)
+#: The same of one who walks, who also tilts the camera in a share of the clips.
+WALKING_YAWS_DEGREES, WALKING_PITCH_SHARE = (4.0, 25.0), 0.35
+#: Directions of a walk, to the right of what the camera looks at first, each equally often.
+WALKS_DEGREES = (0.0, 0.0, 90.0, -90.0, 45.0, -45.0, 180.0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,26 +93,34 @@ def photos_in(folder: Path) -> list[Path]:
     return photos
 
 
-def record_photo_room(photos: Sequence[Path], seed: int, index: int) -> Recording:
+def record_photo_room(photos: Sequence[Path], seed: int, index: int, *, walks: bool = False) -> Recording:
     """Clip number ``index``; the same arguments always give the same.
 
     Photographs are dealt into rooms, and all clips of a room are one scene, so that no two scenes share a photograph.
+
+    Args:
+        photos: To paper the rooms with.
+        seed: Of all choices.
+        index: Number of the clip; the rooms take turns.
+        walks: Let the camera go on through the room all the time, whether it turns or not.
 
     Raises:
         DecodeError: If a photograph cannot be read.
     """
     number = index % (len(photos) // PHOTOS_PER_ROOM)
     dealt = numpy_generator(seed, "photographs").permutation(len(photos))[number * PHOTOS_PER_ROOM :]
-    generator = numpy_generator(seed, "photo clip", index)
+    generator = numpy_generator(seed, "photo walk" if walks else "photo clip", index)
     room = _draw_room(generator, [_texture(photos[place]) for place in dealt[:PHOTOS_PER_ROOM]])
     width, height = IMAGE_SIZES[int(generator.integers(len(IMAGE_SIZES)))]
     focal = width / 2 / np.tan(np.deg2rad(generator.uniform(*FIELDS_OF_VIEW_DEGREES) / 2))
     intrinsics = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]])
-    poses = _draw_poses(generator, float(room.half_size[[0, 2]].min()) * 0.3)
+    reach_metres = float(room.half_size[[0, 2]].min()) * 0.3
+    poses = _draw_walk(generator, reach_metres) if walks else _draw_poses(generator, reach_metres)
     views = np.stack([view_of(room, intrinsics, (width, height), pose) for pose in poses])
     frames = photographed(np.clip(views + 0.5, 0, 255).astype(np.uint8), generator)
     camera = CameraTrack(poses, intrinsics)
-    clip = named_clip(f"photos-{seed}-{index}", "camera", np.arange(NUM_FRAMES) / FPS, camera=camera)
+    name = "photo-walk" if walks else "photos"
+    clip = named_clip(f"{name}-{seed}-{index}", "camera", np.arange(NUM_FRAMES) / FPS, camera=camera)
     return Recording(replace(clip, scene_id=f"photos-{seed}-room-{number}"), frames, FPS)
 
 
@@ -213,12 +225,38 @@ def _draw_poses(generator: np.random.Generator, reach_metres: float) -> FloatArr
     # around something ahead, to the left while it turns right; or, in a third of these clips, with the turn
     away = generator.choice([1.0, 1.0, -1.0]) * generator.uniform(0.5, 2.5) * used["around"]
     aside = np.clip(aside - away * np.sin(np.deg2rad(yaw)), -2 * reach_metres, 2 * reach_metres)
+    return _posed(generator, yaw, pitch, np.stack([aside, np.zeros(NUM_FRAMES), ahead], axis=-1))
+
+
+def _draw_walk(generator: np.random.Generator, reach_metres: float) -> FloatArray:
+    """[N, 4, 4] from camera to world of one who walks on, straight or where the camera turns, within twice the reach."""
+    yaw = _draw_path(generator, float(np.exp(generator.uniform(*np.log(WALKING_YAWS_DEGREES)))))
+    tilts = float(generator.random() < WALKING_PITCH_SHARE)
+    pitch = _draw_path(generator, float(np.exp(generator.uniform(*np.log(PITCHES_DEGREES))))) * tilts
+    follows = float(generator.random() < 0.4)
+    bearings = np.deg2rad(generator.choice(WALKS_DEGREES) + generator.normal(0, 15) + follows * yaw)
+    speeds = 1 + 0.6 * _draw_path(generator, 1.0)
+    places = np.cumsum(speeds[:, None] * np.stack([np.sin(bearings), 0 * bearings, np.cos(bearings)], axis=-1), axis=0)
+    places -= (places.max(axis=0) + places.min(axis=0)) / 2
+    furthest = np.linalg.norm(places, axis=-1).max()
+    return _posed(generator, yaw, pitch, places / furthest * generator.uniform(0.6, 2.0) * reach_metres)
+
+
+def _posed(generator: np.random.Generator, yaw: FloatArray, pitch: FloatArray, places: FloatArray) -> FloatArray:
+    """[N, 4, 4] from camera to world, in any direction.
+
+    Args:
+        generator: Draws where the camera looks at first, and how it rolls.
+        yaw: [N] degrees to the right of there.
+        pitch: [N] degrees up.
+        places: [N, 3] metres to the right, down and ahead, as seen at first.
+    """
     heading, tilt = generator.uniform(-180, 180), generator.uniform(-12, 6)
     roll = _draw_path(generator, float(generator.uniform(0.3, 2.0))) * float(generator.random() < 0.4)
     poses = np.tile(np.eye(4), (NUM_FRAMES, 1, 1))
     for frame, pose in enumerate(poses):
         pose[:3, :3] = turned(heading + yaw[frame], tilt + pitch[frame]) @ _rolled(roll[frame])
-        pose[:3, 3] = turned(heading, 0.0) @ [aside[frame], 0.0, ahead[frame]]
+        pose[:3, 3] = turned(heading, 0.0) @ places[frame]
     return poses
 
 
