@@ -17,7 +17,7 @@ from remot.errors import ConfigError
 from remot.models.adapters import Adaptation, FullWeights
 from remot.models.families import family_of
 from remot.models.families.whole import is_whole, next_whole, prefilled_whole, whole_states
-from remot.models.inputs.feature_store import FeatureStore
+from remot.models.inputs.feature_store import FeatureStore, refuse
 from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import Divergence, token_divergences, token_logprobs, token_logprobs_and_entropies
@@ -173,7 +173,7 @@ class VLMPolicy(nn.Module):
     def shard(self, mesh: "DeviceMesh") -> None:
         """Divide the weights, those of a frozen reference too, over the processes of ``mesh``."""
         if self.stored_features is not None:
-            self.stored_features.refuse("processes gather divided weights together, and each finds other features")
+            refuse("processes gather divided weights together, and each finds other features")
         kept = [one for one in (self.snapshot, self.average) if one is not None]
         cores = [core for core in (self.core, self.reference, *(copy for one in kept for copy in one.copies)) if core]
         self.sharding = Sharding(self, [block for core in cores for block in blocks(core)], mesh)

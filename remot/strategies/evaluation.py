@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
+from lightning.pytorch.strategies import Strategy as TrainerStrategy
 
 from remot.distributed import all_gather_objects, is_first_process
+from remot.errors import ConfigError
 from remot.evaluation.benchmark import BenchmarkScores, EvaluationSettings, answer_in_ways, judged_by_all
 from remot.evaluation.report import as_metrics
 from remot.evaluation.scores import JudgedCompletion
@@ -136,3 +139,18 @@ class AnsweringModule(lightning.LightningModule):
         if scores.judged_greedy:
             metrics |= as_metrics(scores.greedy, prefix, suffix="_greedy")
         self.log_dict(metrics, batch_size=len(scores.judged), sync_dist=True)
+
+
+def require_supported(strategy: TrainerStrategy) -> None:
+    """Refuse strategies that gather weights in ``forward`` only, which a rollout does not call.
+
+    Raises:
+        ConfigError: For the older FSDP and for ZeRO stage 3.
+    """
+    is_stage_3 = isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3
+    if isinstance(strategy, FSDPStrategy) or is_stage_3:
+        msg = (
+            f"trainer.strategy {type(strategy).__name__}{' at stage 3' if is_stage_3 else ''} cannot sample: use "
+            "lightning.pytorch.strategies.ModelParallelStrategy, as configs/devices/fsdp2.yaml does"
+        )
+        raise ConfigError(msg)

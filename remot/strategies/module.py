@@ -9,8 +9,6 @@ from typing import Any
 
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.strategies import DeepSpeedStrategy, FSDPStrategy
-from lightning.pytorch.strategies import Strategy as TrainerStrategy
 from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
@@ -32,7 +30,7 @@ from remot.strategies.distributed import (
     is_deepspeed,
 )
 from remot.strategies.dpo.objective import DPOObjective
-from remot.strategies.evaluation import AnsweringModule
+from remot.strategies.evaluation import AnsweringModule, require_supported
 from remot.strategies.finite import (
     BegunStep,
     FiniteGuard,
@@ -168,6 +166,7 @@ class PostTrainingModule(AnsweringModule):
         if stage == "fit":
             require_usable_settings(self.optimizer_factory, self.scheduler_factory)
             for phase in self.strategy.phases:
+                self.objectives[phase].require_source(prompt_source(self.trainer))
                 self.objectives[phase].check()
 
     def configure_model(self) -> None:
@@ -483,18 +482,3 @@ class PostTrainingModule(AnsweringModule):
         """Shapes by name of the parameters that are trained, of all shards together."""
         trained = {f"policy.{name}" for name in self.loaded_policy.trained_names}
         return {name: list(parameter.shape) for name, parameter in self.named_parameters() if name in trained}
-
-
-def require_supported(strategy: TrainerStrategy) -> None:
-    """Refuse strategies that gather weights in ``forward`` only, which a rollout does not call.
-
-    Raises:
-        ConfigError: For the older FSDP and for ZeRO stage 3.
-    """
-    is_stage_3 = isinstance(strategy, DeepSpeedStrategy) and strategy.zero_stage_3
-    if isinstance(strategy, FSDPStrategy) or is_stage_3:
-        msg = (
-            f"trainer.strategy {type(strategy).__name__}{' at stage 3' if is_stage_3 else ''} cannot sample: use "
-            "lightning.pytorch.strategies.ModelParallelStrategy, as configs/devices/fsdp2.yaml does"
-        )
-        raise ConfigError(msg)

@@ -157,6 +157,13 @@ class Objective(ABC):
     def check(self) -> None:  # noqa: B027 (most objectives need nothing)
         """Before anything is loaded: refuse to start if something outside of the trainer is missing."""
 
+    def require_source(self, source: PromptSource | None) -> None:  # noqa: B027 (most objectives take any)
+        """Before anything is loaded: refuse a data module that cannot give what a step will ask of it.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+
     def state_dict(self) -> dict[str, Any]:
         """What outlives a step, as plain numbers and tensors; nothing for most objectives."""
         return {}

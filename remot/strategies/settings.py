@@ -40,7 +40,7 @@ class PolicySettings:
             ConfigError: If something does not fit; the folder of a feature store is tried before weights are loaded.
         """
         if self.feature_store is not None:
-            self.feature_store.cache()
+            self.feature_store.require_usable(train_vision=self.train_vision)
         policy = VLMPolicy(
             self.source,
             self.adaptation,

@@ -10,7 +10,7 @@ from torch import nn
 from remot.errors import CheckpointError, ConfigError
 from remot.strategies.checkpoint import named_optimizer_state, require_same
 from remot.strategies.distributed import backward_context, clip_gradients
-from remot.strategies.module import require_supported
+from remot.strategies.evaluation import require_supported
 
 
 class Engine(nn.Module):

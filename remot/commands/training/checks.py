@@ -176,7 +176,7 @@ def require_folder(path: Path) -> None:
 
 
 def require_feature_store(policy: Any) -> None:  # noqa: ANN401 (jsonargparse's namespaces)
-    """Refuse, before a model is loaded, a folder of ``model.policy.feature_store`` that cannot be used.
+    """Refuse, before a model is loaded, a ``model.policy.feature_store`` that cannot be used.
 
     Args:
         policy: The settings below ``model.policy``; None for the defaults.
@@ -188,7 +188,8 @@ def require_feature_store(policy: Any) -> None:  # noqa: ANN401 (jsonargparse's 
     if store is not None:
         from remot.models.inputs.feature_store import FeatureStore
 
-        FeatureStore(**vars(store.get("init_args", store))).cache()
+        given = FeatureStore(**vars(store.get("init_args", store)))
+        given.require_usable(train_vision=bool(policy.get("train_vision")))
 
 
 def require_store(tracking_uri: str | None, experiment: str | None) -> None:

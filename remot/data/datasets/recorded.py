@@ -90,8 +90,10 @@ class RecordDataset(PromptDataset):
         return other.prompt(int(generator.integers(len(self))))
 
     def facts(self) -> Iterator[tuple[str, ...]]:
-        """The prompts."""
-        return ((one.question.prompt_id, one.clip_id, one.question.text) for one in self.prompts)
+        """The prompts, and which show their images as a video or in pairs."""
+        for one in self.prompts:
+            shown = ["video"] * bool(one.video_seconds) + ["pairs"] * one.as_pairs
+            yield (one.question.prompt_id, one.clip_id, one.question.text, *shown)
 
     def record(self, address: int) -> RecordedPrompt:
         """The prompt as it stands in the file."""

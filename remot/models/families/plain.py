@@ -18,7 +18,7 @@ from remot.errors import ConfigError
 from remot.models.families.heads import head_candidates
 from remot.models.families.whole import features_of, next_whole, own_arguments, prefilled_whole
 from remot.models.inputs.chat_template import render_prompt
-from remot.models.inputs.feature_store import StoredFeatures
+from remot.models.inputs.feature_store import StoredFeatures, refuse
 from remot.models.inputs.processing import in_prompt_order
 from remot.models.inputs.prompts import IMAGE, TEXT, VIDEO, OwnInputs, ProcessedPrompts
 from remot.models.inputs.timestamps import video_metadata, whole_patches
@@ -97,7 +97,7 @@ class PlainFamily:
         assert prompts.own is not None
         if (reason := prompts.own.whole_reason) is not None:
             if stored is not None:
-                stored.refuse(f"{self.name} takes images in its own forward pass, without features to keep ({reason})")
+                refuse(f"{self.name} takes images in its own forward pass, without features to keep ({reason})")
             return []
         found = [
             _features(model, inputs, kinds, stored)

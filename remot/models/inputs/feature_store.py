@@ -91,6 +91,16 @@ class FeatureStore:
             raise ConfigError(msg) from error
         return cache
 
+    def require_usable(self, *, train_vision: bool) -> None:
+        """Refuse, before a model is loaded, a tower that is trained and a folder that cannot be used.
+
+        Raises:
+            ConfigError: Naming the key.
+        """
+        if train_vision:
+            refuse("the vision tower is trained (train_vision: true), so its features change with each step")
+        self.cache()
+
     def open(self, model: "PreTrainedModel", *, train_vision: bool) -> "StoredFeatures":
         """The features of ``model`` and of its copies.
 
@@ -105,9 +115,9 @@ class FeatureStore:
         tensors = tower_tensors(model)
         has_adapters = any(".lora_" in name or ".modules_to_save." in name for name in tensors)
         if has_adapters and not train_vision:
-            stored.refuse("the vision tower has adapters, which the reference is computed without")
+            refuse("the vision tower has adapters, which the reference is computed without")
         if train_vision or any(tensor.requires_grad for tensor in tensors.values()):
-            stored.refuse("the vision tower is trained, so its features change with each step")
+            refuse("the vision tower is trained, so its features change with each step")
         return stored
 
 
@@ -134,15 +144,6 @@ class StoredFeatures:
         self._towers: WeakKeyDictionary[PreTrainedModel, tuple[tuple[object, ...], str]] = WeakKeyDictionary()
         self._warned: set[str] = set()
         self._is_writable = True
-
-    def refuse(self, reason: str) -> NoReturn:
-        """Refuse a policy whose features cannot be kept.
-
-        Raises:
-            ConfigError: Always.
-        """
-        msg = f"model.policy.feature_store does not fit: {reason}; leave it out"
-        raise ConfigError(msg)
 
     def metrics(self) -> dict[str, float]:
         """Images and videos found and computed since this was last asked."""
@@ -242,6 +243,16 @@ class StoredFeatures:
         if kind not in self._warned:
             self._warned.add(kind)
             _LOG.warning("feature store %s: %s", self.folder, text)
+
+
+def refuse(reason: str) -> NoReturn:
+    """Refuse a policy whose features cannot be kept.
+
+    Raises:
+        ConfigError: Always.
+    """
+    msg = f"model.policy.feature_store does not fit: {reason}; leave it out"
+    raise ConfigError(msg)
 
 
 def _state_of(tensor: Tensor) -> object:

@@ -11,6 +11,7 @@ from remot.errors import ConfigError
 from remot.losses.advantages import all_equal
 from remot.models.policy import VLMPolicy
 from remot.strategies.grpo.groups import SampledGroups, merged_groups
+from remot.strategies.objective import PromptSource
 from remot.structures.training import MAX_REDRAWS
 
 
@@ -84,3 +85,18 @@ def select_groups(
     unchanged = all(source is first for source, _ in sources)
     groups = first if unchanged else merged_groups(policy, sources)
     return Selection(groups, is_kept, attempt, num_drawn, seconds)
+
+
+def source_that_redraws(source: PromptSource | None) -> PromptSource:
+    """The data module, if it draws prompts again.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    if source is not None:
+        return source
+    msg = (
+        "grpo.dynamic_sampling draws prompts again, and the data module is no PromptSource (redraw, resampler, "
+        "describe); set max_redraws to 0 to leave groups without a difference out"
+    )
+    raise ConfigError(msg)

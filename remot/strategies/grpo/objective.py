@@ -24,10 +24,17 @@ from remot.rollout.servers.base import EngineRollouts, ExternalEngine
 from remot.rollout.sources import PolicyRollouts, RolloutSource
 from remot.rollout.turns import ConversationRollouts
 from remot.strategies.counterfactuals.base import Counterfactual
-from remot.strategies.grpo.dynamic_sampling import DynamicSampling
-from remot.strategies.grpo.step import StepSettings, prepare_step
+from remot.strategies.grpo.dynamic_sampling import DynamicSampling, source_that_redraws
+from remot.strategies.grpo.step import StepSettings, prepare_step, source_that_looks_ahead
 from remot.strategies.grpo.teacher import PrivilegedTeacher
-from remot.strategies.objective import MicroBatchPrompts, Objective, PreparedStep, StepAddress, require_whole_weights
+from remot.strategies.objective import (
+    MicroBatchPrompts,
+    Objective,
+    PreparedStep,
+    PromptSource,
+    StepAddress,
+    require_whole_weights,
+)
 from remot.structures import PromptBatch
 
 #: Completion tokens of a backward pass on a CPU; more at once are no faster there and take memory.
@@ -168,6 +175,17 @@ class GRPOObjective(Objective):
         """
         if self.engine is not None:
             self.engine.check()
+
+    def require_source(self, source: PromptSource | None) -> None:
+        """Refuse a data module that cannot draw prompts again, or knows no next batch, where that is asked for.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+        if self.dynamic_sampling is not None and self.dynamic_sampling.max_redraws > 0:
+            source_that_redraws(source)
+        if self.rollouts.one_step_ahead:
+            source_that_looks_ahead(source)
 
     def state_dict(self) -> dict[str, Any]:
         """What the counterfactuals and the comparison have learnt."""

@@ -44,7 +44,7 @@ from remot.rewards.base import require_applicable, scored_by
 from remot.rollout.sampling import RolloutAddress, RolloutRequest, SamplingSettings
 from remot.rollout.sources import PolicyRollouts, RolloutSource, SampledPrompts
 from remot.strategies.counterfactuals.base import Counterfactual, questions_with_counterfactuals
-from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups
+from remot.strategies.grpo.dynamic_sampling import DynamicSampling, Selection, select_groups, source_that_redraws
 from remot.strategies.grpo.groups import SampledGroups
 from remot.strategies.grpo.metrics import LogprobMismatch, reward_metrics, rollout_metrics
 from remot.strategies.grpo.parts import KeptByCompletion, Part
@@ -185,19 +185,27 @@ def request_of(batch: PromptBatch, address: StepAddress, settings: StepSettings)
     return RolloutRequest(settings.num_completions, settings.max_new_tokens, settings.sampling, noise)
 
 
+def source_that_looks_ahead(source: object) -> UpcomingPrompts:
+    """The data module, if it knows the batch after the one that is trained on.
+
+    Raises:
+        ConfigError: If it does not.
+    """
+    if isinstance(source, UpcomingPrompts):
+        return source
+    msg = (
+        "grpo.engine.one_step_ahead asks for the next batch early, and the data module does not know it (`upcoming`); "
+        "leave one_step_ahead out"
+    )
+    raise ConfigError(msg)
+
+
 def begin_next(policy: VLMPolicy, address: StepAddress, settings: StepSettings) -> None:
     """Begin to sample the completions of the next step, if another engine does that and the next step needs them."""
     following = replace(address, step=address.step + settings.num_updates)
     if not settings.rollouts.one_step_ahead or not address.is_due(following.step):
         return
-    source: object = address.prompt_source
-    if not isinstance(source, UpcomingPrompts):
-        msg = (
-            "grpo.engine.one_step_ahead asks for the next batch early, and the data module does not know it "
-            "(`upcoming`); leave one_step_ahead out"
-        )
-        raise ConfigError(msg)
-    batch = source.upcoming()
+    batch = source_that_looks_ahead(address.prompt_source).upcoming()
     settings.rollouts.begin(policy, batch, request_of(batch, following, settings))
 
 
@@ -206,20 +214,15 @@ def begin_next(policy: VLMPolicy, address: StepAddress, settings: StepSettings) 
 
 def select(policy: VLMPolicy, first: SampledGroups, address: StepAddress, settings: StepSettings) -> Selection:
     """The groups to train on; all that were sampled unless dynamic sampling is on."""
-    dynamic, source = settings.dynamic_sampling, address.prompt_source
+    dynamic = settings.dynamic_sampling
     if dynamic is None:
         everything = torch.ones(len(first.batch), dtype=torch.bool)  # [P]
         return Selection(first, everything, 0, len(first.batch), first.seconds)
-    if dynamic.max_redraws > 0 and source is None:
-        msg = (
-            "grpo.dynamic_sampling draws prompts again, and the data module is no PromptSource (redraw, resampler, "
-            "describe); set max_redraws to 0 to leave groups without a difference out"
-        )
-        raise ConfigError(msg)
+    if dynamic.max_redraws > 0:
+        source_that_redraws(address.prompt_source)
 
     def sample_more(attempt: int, num_prompts: int) -> SampledGroups:
-        assert source is not None
-        batch = source.redraw(address.step, attempt, num_prompts)
+        batch = source_that_redraws(address.prompt_source).redraw(address.step, attempt, num_prompts)
         return sample_groups(policy, batch, address, settings)[0]
 
     return select_groups(policy, first, sample_more, dynamic)

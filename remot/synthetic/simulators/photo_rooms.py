@@ -229,7 +229,7 @@ def _draw_poses(generator: np.random.Generator, reach_metres: float) -> FloatArr
 
 
 def _draw_walk(generator: np.random.Generator, reach_metres: float) -> FloatArray:
-    """[N, 4, 4] from camera to world of one who walks on, straight or where the camera turns, within twice the reach."""
+    """[N, 4, 4] from camera to world of a camera that goes on, straight or as it turns, within twice the reach."""
     yaw = _draw_path(generator, float(np.exp(generator.uniform(*np.log(WALKING_YAWS_DEGREES)))))
     tilts = float(generator.random() < WALKING_PITCH_SHARE)
     pitch = _draw_path(generator, float(np.exp(generator.uniform(*np.log(PITCHES_DEGREES))))) * tilts

@@ -380,6 +380,15 @@ def test_a_size_of_the_feature_store_that_is_no_number_above_0(complaint, tmp_pa
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_feature_store_beside_a_trained_tower(complaint, tmp_path):
+    """Before the model is loaded and the run has a folder."""
+    settings = [f"--{STORE}.folder", "fs", "--model.policy.train_vision", "true"]
+    sentence = complaint("fit", "--config", QUICKSTART, *settings)
+    assert "the vision tower is trained (train_vision: true)" in sentence
+    assert sentence.endswith("leave it out")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("folder", ["file", "file/below", "/dev/null", "/proc/fs", "too" * 100])
 def test_a_folder_of_the_feature_store_that_cannot_be_used(complaint, tmp_path, folder):
     """Before the model is loaded and the run has a folder or a place in MLflow."""

@@ -25,7 +25,7 @@ from remot.structures import PromptBatch, Video
 from tests.data.made import data_module
 from tests.rollout.fake_server import reply, serving
 from tests.strategies.grpo.test_objective import ADDRESS, FirstLetterReward, update
-from tests.strategies.test_module import Notebook, fit, make_trainer, ready_module
+from tests.strategies.test_module import Notebook, fit, make_module, make_trainer, ready_module
 from tests.tiny import make_batch, make_lora_policy, make_policy
 
 CHAT = "/v1/chat/completions"
@@ -463,10 +463,13 @@ def test_a_failure_of_requests_that_were_sent_ahead_ends_the_run(tmp_path):
 
 
 def test_a_data_module_that_does_not_know_the_next_batch(tmp_path):
-    with serving(by_seed) as (url, _):
-        module = ready_module(GRPO(), grpo=objective_of(engine_of(url, tmp_path, one_step_ahead=True)))
+    """Before the policy is loaded, and before the server is asked for anything."""
+    with serving(by_seed) as (url, asked):
+        module = make_module(GRPO(), grpo=objective_of(engine_of(url, tmp_path, one_step_ahead=True)))
         with pytest.raises(ConfigError, match="does not know it"):
             fit(module, tmp_path, max_steps=2)
+        assert asked == []
+    assert module.policy is None
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from tests.strategies.grpo.test_objective import (
     update,
 )
 from tests.strategies.test_loss_fragments import DrawnAgain
-from tests.strategies.test_module import Notebook, is_result, make_trainer, ready_module
+from tests.strategies.test_module import Notebook, fit, is_result, make_module, make_trainer, ready_module
 from tests.tiny import make_batch, make_lora_policy, make_policy, randomise_, select
 
 
@@ -307,6 +307,13 @@ def test_without_a_source_of_prompts_the_key_is_named():
     objective = objective_of(dynamic_sampling=DynamicSampling(1))
     with pytest.raises(ConfigError, match=r"dynamic_sampling.*max_redraws"):
         objective.prepare(make_policy(), make_batch(1), ADDRESS, 1)
+
+
+def test_loaders_without_a_source_of_prompts_are_refused_before_the_policy_is_loaded(tmp_path):
+    module = make_module(GRPO(), grpo=objective_of(dynamic_sampling=DynamicSampling(1)))
+    with pytest.raises(ConfigError, match=r"dynamic_sampling.*max_redraws"):
+        fit(module, tmp_path)
+    assert module.policy is None
 
 
 @pytest.mark.parametrize("settings", [{"max_redraws": -1}, {"max_redraws": 101}, {"by": "accuracy"}])

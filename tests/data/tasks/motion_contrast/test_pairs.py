@@ -1,6 +1,8 @@
 """Images shown in pairs, as videos of two frames: on the fly, from disk, in a benchmark and in training."""
 
+import hashlib
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -89,6 +91,21 @@ def test_from_disk_they_are_shown_as_on_the_fly(folder):
     for one in compared:
         assert_shown(one.videos, [video.frames for video in of_run[one.question.prompt_id].videos])
         assert one.images == ()
+
+
+def test_prompts_that_are_shown_otherwise_are_others(folder, tmp_path):
+    """Work that was done on prompts one by one does not count for the same prompts in pairs."""
+    shown = [shutil.copytree(folder, tmp_path / name) for name in ("pairs", "again", "one_by_one")]
+    lines, manifest = shown[2] / "prompts.jsonl", shown[2] / "manifest.json"
+    hashed = hashlib.sha256(lines.read_bytes()).hexdigest()
+    lines.write_text(lines.read_text().replace(', "as_pairs": true', ""))
+    manifest.write_text(manifest.read_text().replace(hashed, hashlib.sha256(lines.read_bytes()).hexdigest()))
+    prints = []
+    for one in shown:
+        disk = PromptData(records=one, batch_size=2)
+        disk.setup()
+        prints.append(disk.fingerprint)
+    assert prints[0] == prints[1] != prints[2]
 
 
 def test_a_benchmark_shows_them_in_pairs_and_knows_its_replies_by_it(folder):
