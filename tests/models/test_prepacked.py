@@ -14,6 +14,11 @@ from tests.tiny import FAMILIES, encode, make_batch, make_lora_policy, make_poli
 GENERATOR = torch.Generator().manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _small_layers_count(monkeypatch):
+    monkeypatch.setattr(prepacked, "LEAST_NUMBERS", 2**14)
+
+
 def is_held(layer):
     return "forward" in vars(layer)
 

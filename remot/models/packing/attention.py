@@ -239,14 +239,20 @@ def decode_attention(query: Tensor, cache: "SharedPromptCache", layer: int, scal
     (keys, own_keys), (values, own_values) = cache.of_layer(layer)
     prompts, num_heads, completions, size = query.shape
     key_heads, length = keys.shape[1:3]
-    rows = (query * (size**-0.5 if scale is None else scale)).view(prompts, key_heads, -1, completions, size)
-    rows = rows.transpose(2, 3)  # [U, K, C, R, D]
-    to_prompt = rows.reshape(prompts, key_heads, -1, size) @ keys.transpose(-1, -2)  # [U, K, C*R, L]
-    to_own = rows @ own_keys.transpose(-1, -2)  # [U, K, C, R, t]
+    groups, heads_per_key = prompts * key_heads, num_heads // key_heads
+    scaled = query if scale == 1.0 else query * (size**-0.5 if scale is None else scale)
+    by_key = scaled.view(prompts, key_heads, heads_per_key, completions, size).transpose(2, 3)
+    by_key = by_key.contiguous()  # [U, K, C, R, D]
+    rows = by_key.view(groups * completions, heads_per_key, size)  # [U*K*C, R, D]
+    to_prompt = torch.bmm(rows.view(groups, -1, size), keys.flatten(0, 1).transpose(1, 2))  # [U*K, C*R, L]
+    if cache.is_padded:
+        to_prompt.view(prompts, key_heads, -1, length).add_(cache.prompt_bias)
+    to_own = torch.bmm(rows, own_keys.flatten(0, 2).transpose(1, 2))  # [U*K*C, R, t]
     if cache.own_bias is not None:
-        to_own = to_own + cache.own_bias
-    scores = torch.cat([(to_prompt + cache.prompt_bias).view(*to_own.shape[:-1], length), to_own], dim=-1)
-    weights = torch.softmax(scores, dim=-1)
-    from_prompt = weights[..., :length].view(prompts, key_heads, -1, length) @ values
-    mixed = weights[..., length:] @ own_values + from_prompt.view(rows.shape)  # [U, K, C, R, D]
-    return mixed.permute(0, 2, 1, 3, 4).reshape(prompts, completions, num_heads, size)
+        to_own.add_(cache.own_bias)
+    scores = torch.cat([to_prompt.view(*rows.shape[:2], length), to_own], dim=-1)  # [U*K*C, R, L + t]
+    of_prompt, of_own = torch.split(torch.softmax(scores, dim=-1), [length, to_own.shape[-1]], dim=-1)
+    from_prompt = torch.bmm(of_prompt.view(groups, -1, length), values.flatten(0, 1))  # [U*K, C*R, D]
+    mixed = torch.baddbmm(from_prompt.view(rows.shape), of_own, own_values.flatten(0, 2))
+    by_prompt = mixed.view(prompts, key_heads, completions, heads_per_key, size).transpose(1, 2)  # [U, C, K, R, D]
+    return by_prompt.reshape(prompts, completions, num_heads, size)

@@ -77,6 +77,7 @@ class SharedPromptCache(Cache):  # type: ignore[misc]
 
     Attributes:
         prompt_bias: [U, 1, 1, L] numbers to add to the scores of the prompts' columns.
+        is_padded: Some of those numbers may not be 0; on a GPU, where looking would wait for it, always.
         column: [1] where the next token is written.
         own_bias: [T] numbers to add to the scores of a completion's own columns; None if all that are shown count.
     """
@@ -85,6 +86,7 @@ class SharedPromptCache(Cache):  # type: ignore[misc]
         self.column = torch.zeros(1, dtype=torch.long, device=prompt_mask.device)
         super().__init__(layers=[SharedLayer(self.column, prompt_mask.shape[1]) for _ in range(num_layers)])
         self.prompt_bias = additive_mask(prompt_mask[:, None, None], dtype)
+        self.is_padded = prompt_mask.device.type != "cpu" or not bool(prompt_mask.all())
         self.own_bias: Tensor | None = None
         self.num_filled = 0
         self._columns: Tensor | None = None

@@ -2,23 +2,26 @@
 
 A step over a few tokens costs about as much for its several hundred small operations as for its products. Decoders of
 one kind, with RMS norms before attention and feed-forward layer, rotary positions and a gated feed-forward layer, are
-computed here from their own weights: norms in one operation, queries and keys together, no modules in between. Whether
-a model is of that kind is read from its parts and compared with its own forward pass; others keep that.
+computed here from their own weights: queries, keys and values in one product where it is small, norms in four
+operations, no modules in between. Whether a model is of that kind is read from its parts and compared with its own
+forward pass; others keep that.
 
 Notation: U prompts, C completions of each, N query heads, K key-value heads, D numbers of a head, H hidden size.
 """
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.linalg import vector_norm
 from torch.nn.functional import rms_norm, silu
 
 from remot.models.packing.attention import decode_attention, packed_attention
 from remot.models.parts import has_grid_positions, language_model, run_language_model
+from remot.models.prepacked import is_packable, packed_product
 from remot.seeding import numpy_generator
 
 if TYPE_CHECKING:
@@ -34,6 +37,8 @@ ATTENTION_PARTS, HEAD_NORMS = {"q_proj", "k_proj", "v_proj", "o_proj"}, {"q_norm
 GATED_PARTS = {"gate_proj", "up_proj", "down_proj"}
 #: Tokens that are compared, and the largest mean difference, relative to the states, by bytes of a number.
 PROBE_TOKENS, TOLERANCES = 3, {4: 1e-5, 2: 0.02}
+#: The most numbers of weights that are copied to be multiplied together.
+MOST_JOINED = 2**20
 
 #: From number of the layer, queries [U, N, C, D], keys and values [U, K, C, D] to [U, C, N, D].
 Attend = Callable[[int, Tensor, Tensor, Tensor], Tensor]
@@ -46,13 +51,20 @@ class Norm:
 
     weight: Tensor  # [..., n], the last dimension is normed
     eps: float
+    _by_length: tuple[Tensor, Tensor] = field(init=False)
+
+    def __post_init__(self) -> None:
+        root = self.weight.shape[-1] ** 0.5
+        # w x / sqrt(|x|^2 / n + eps) = (w sqrt(n)) x / sqrt(|x|^2 + n eps)
+        by_length = self.weight * root, torch.full((), root * self.eps**0.5, device=self.weight.device)
+        object.__setattr__(self, "_by_length", by_length)
 
     def __call__(self, states: Tensor) -> Tensor:
         """[..., n] in the precision of ``states``, as transformers rounds it."""
-        size = self.weight.shape[-1:]
-        if states.dtype == torch.float32 and self.weight.ndim == 1:
-            return rms_norm(states, size, self.weight, self.eps)
-        return rms_norm(states.float(), size, None, self.eps).to(states.dtype) * self.weight
+        if states.dtype == torch.float32:
+            weight, least = self._by_length
+            return (states / torch.hypot(vector_norm(states, dim=-1, keepdim=True), least)).mul_(weight)
+        return rms_norm(states.float(), self.weight.shape[-1:], None, self.eps).to(states.dtype) * self.weight
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,41 +74,52 @@ class StepLayer:
     before: Norm  # of the states that attention sees
     after: Norm  # of those that the feed-forward layer sees
     of_heads: Norm | None  # of queries and keys, its weight [N + K, D]
-    query: Linear
-    key: Linear
-    value: Linear
+    query_key_value: Linear
     out: Linear
-    gate: Linear
-    up: Linear
+    gate_up: Linear
     down: Linear
     head_size: int  # D
     num_heads: int  # N
+    num_keys: int  # K
     scaling: float
     attention: nn.Module
 
     def __call__(self, number: int, states: Tensor, rotation: tuple[Tensor, Tensor], attend: Attend) -> Tensor:
-        """States [U, C, H] after the layer; ``rotation`` is cos and sin [U, C, 1, D]."""
-        seen = self.before(states)
-        heads = self._by_head(torch.cat([self.query(seen), self.key(seen)], dim=-1))
-        heads = heads if self.of_heads is None else self.of_heads(heads)  # [U, C, N + K, D]
-        heads = rotated(heads, *rotation).transpose(1, 2)  # [U, N + K, C, D]
-        values = self._by_head(self.value(seen)).transpose(1, 2)  # [U, K, C, D]
-        mixed = attend(number, heads[:, : self.num_heads], heads[:, self.num_heads :], values)
+        """States [U, C, H] after the layer; ``rotation`` is for :func:`rotated`, [U, C, 1, D] each."""
+        heads = self.query_key_value(self.before(states)).view(*states.shape[:-1], -1, self.head_size)
+        shown, values = torch.split(heads, [self.num_heads + self.num_keys, self.num_keys], dim=2)
+        shown = shown if self.of_heads is None else self.of_heads(shown)  # [U, C, N + K, D]
+        turned = rotated(shown, *rotation).transpose(1, 2)  # [U, N + K, C, D]
+        query, keys = torch.split(turned, [self.num_heads, self.num_keys], dim=1)
+        mixed = attend(number, query, keys, values.transpose(1, 2))  # [U, C, N, D]
         states = states + self.out(mixed.flatten(-2))
-        seen = self.after(states)
-        return states + self.down(silu(self.gate(seen)).mul_(self.up(seen)))
-
-    def _by_head(self, states: Tensor) -> Tensor:
-        return states.view(*states.shape[:-1], -1, self.head_size)
+        gate, up = self.gate_up(self.after(states)).chunk(2, dim=-1)
+        return states + self.down(silu(gate).mul_(up))
 
 
-def rotated(heads: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: ``heads`` [..., D] turned by angles whose cos and sin [..., D] repeat in their second half."""
-    half = heads.shape[-1] // 2
-    turned = heads * cos
-    turned[..., :half].addcmul_(heads[..., half:], sin[..., :half], value=-1)
-    turned[..., half:].addcmul_(heads[..., :half], sin[..., half:])
-    return turned
+def rotated(heads: Tensor, cos: Tensor, signed_sin: Tensor) -> Tensor:
+    """Rotary positions: numbers i and i + D/2 of ``heads`` [..., D] as a point that is turned by an angle.
+
+    ``cos`` and ``signed_sin`` [..., D] repeat in their second half, where the sine's first half is negative.
+    """
+    return (heads * cos).addcmul_(torch.roll(heads, heads.shape[-1] // 2, -1), signed_sin)
+
+
+def joined(layers: Sequence[Linear]) -> Linear:
+    """What gives the results of several linear layers of the same input behind each other.
+
+    In one product where their weights are few: it takes a copy of them, and saves what calls cost beside it.
+    """
+    plain = [layer for layer in layers if type(layer) is nn.Linear and layer.weight.device.type == "cpu"]
+    has_bias = {layer.bias is not None for layer in plain}
+    if len(plain) < len(layers) or len(has_bias) > 1 or sum(layer.weight.numel() for layer in plain) > MOST_JOINED:
+        return layers[0] if len(layers) == 1 else lambda rows: torch.cat([layer(rows) for layer in layers], dim=-1)
+    weight = torch.cat([layer.weight.detach() for layer in plain])  # [sum of out, in]
+    bias = torch.cat([layer.bias.detach() for layer in plain]) if has_bias == {True} else None
+    if is_packable(weight):
+        return packed_product(weight, bias)
+    by_input = weight.t().contiguous()  # [in, sum of out]
+    return lambda rows: rows @ by_input if bias is None else (rows @ by_input).add_(bias)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +135,8 @@ class ShortSteps:
     def __call__(self, states: Tensor, positions: Tensor, attend: Attend) -> Tensor:
         """States [U, C, H] after the decoder, for embeddings [U, C, H] of text at positions [U, C]."""
         cos, sin = self.rotary(states, positions.expand(3, -1, -1) if self.has_grid else positions)
-        rotation = cos.unsqueeze(2), sin.unsqueeze(2)
+        first, second = sin.unsqueeze(2).chunk(2, dim=-1)
+        rotation = cos.unsqueeze(2), torch.cat([-first, second], dim=-1)  # [U, C, 1, D]
         for number, layer in enumerate(self.layers):
             states = layer(number, states, rotation, attend)
         return self.last(states)
@@ -213,15 +237,13 @@ def _step_layer(layer: Any) -> StepLayer | None:  # noqa: ANN401 (transformers' 
         before=_norm(layer.input_layernorm),
         after=_norm(layer.post_attention_layernorm),
         of_heads=of_heads,
-        query=_linear(attention.q_proj),
-        key=_linear(attention.k_proj),
-        value=_linear(attention.v_proj),
-        out=_linear(attention.o_proj),
-        gate=_linear(gated.gate_proj),
-        up=_linear(gated.up_proj),
-        down=_linear(gated.down_proj),
+        query_key_value=joined([_linear(part) for part in (attention.q_proj, attention.k_proj, attention.v_proj)]),
+        out=joined([_linear(attention.o_proj)]),
+        gate_up=joined([_linear(part) for part in (gated.gate_proj, gated.up_proj)]),
+        down=joined([_linear(gated.down_proj)]),
         head_size=size,
         num_heads=num_heads,
+        num_keys=num_keys,
         scaling=float(attention.scaling),
         attention=attention,
     )

@@ -170,12 +170,14 @@ def test_what_is_not_wanted_is_not_computed(family):
 
 def test_a_decode_step_copies_no_prompt(monkeypatch):
     """Every layer's keys and values are read where the prefill has put them."""
-    policy, calls, real = make_lora_policy(), [], torch.Tensor.__matmul__
+    policy, calls = make_lora_policy(), []
     encoded = encode(policy, make_batch(1))
     with policy.evaluating():
         _, cache = policy.prefill(encoded)
         cache.open(2, 2)
-        monkeypatch.setattr(torch.Tensor, "__matmul__", lambda *a: (calls.append(a[1].data_ptr()), real(*a))[1])
+        for name in ("bmm", "baddbmm"):
+            real = getattr(torch, name)
+            monkeypatch.setattr(torch, name, lambda *a, real=real: (calls.append(a[-1].data_ptr()), real(*a))[1])
         policy.decode_step(torch.zeros(1, 2, dtype=torch.long), encoded.prompts.next_position, cache)
     for layer in cache.layers:
         held = [layer.keys, layer.own[0], layer.values, layer.own[1]]

@@ -5,9 +5,9 @@ import logging
 import pytest
 import torch
 
-from remot.models import LoRA, QLoRA
+from remot.models import LoRA, QLoRA, prepacked
 from remot.models.packing import short_steps
-from remot.models.packing.short_steps import StepChoice, is_same, rotated
+from remot.models.packing.short_steps import Norm, StepChoice, is_same, joined, rotated
 from tests.rollout.decoding.test_engine import roll_out, talkative
 from tests.tiny import FAMILIES, HYBRID, make_batch, make_lora_policy, make_mixed_batch, make_policy
 
@@ -154,6 +154,49 @@ def test_outside_of_a_rollout_nothing_is_kept():
 
 def test_rotation_by_hand():
     """A quarter turn of (1, 2 | 3, 4) takes the first half to minus the second, and the second to the first."""
-    heads = torch.tensor([1.0, 2.0, 3.0, 4.0])
-    assert rotated(heads, torch.zeros(4), torch.ones(4)).tolist() == [-3.0, -4.0, 1.0, 2.0]
-    assert rotated(heads, torch.ones(4), torch.zeros(4)).tolist() == [1.0, 2.0, 3.0, 4.0]
+    heads, signs = torch.tensor([1.0, 2.0, 3.0, 4.0]), torch.tensor([-1.0, -1.0, 1.0, 1.0])
+    assert rotated(heads, torch.zeros(4), signs).tolist() == [-3.0, -4.0, 1.0, 2.0]
+    assert rotated(heads, torch.ones(4), 0 * signs).tolist() == [1.0, 2.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(5,), (3, 5)])
+def test_norms_are_those_of_torch(dtype, shape):
+    """Of large, small and no states; a weight for all, or one for each head."""
+    generator = torch.Generator().manual_seed(0)
+    states = (
+        torch.randn(2, 3, 5, generator=generator).to(dtype) * torch.tensor([1e4, 1.0, 1e-4, 0.0])[:, None, None, None]
+    )
+    weight = torch.randn(*shape, generator=generator).to(dtype)
+    found = Norm(weight, 1e-6)(states)
+    wanted = torch.nn.functional.rms_norm(states.double(), (5,), None, 1e-6) * weight.double()
+    torch.testing.assert_close(found.double(), wanted, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize("least", [1, 2**18])
+@pytest.mark.parametrize("bias", [True, False])
+def test_joined_products_are_those_of_the_layers(bias, least, monkeypatch):
+    monkeypatch.setattr(prepacked, "LEAST_NUMBERS", least)
+    layers, rows = [torch.nn.Linear(70, out, bias=bias) for out in (64, 33, 1)], torch.randn(2, 3, 70)
+    with torch.no_grad():
+        wanted = torch.cat([layer(rows) for layer in layers], dim=-1)
+        product = joined(layers)
+        for layer in layers:
+            layer.weight.fill_(0.0)
+        found = product(rows)
+    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-6)
+
+
+def test_layers_that_are_not_joined_keep_their_own_products(monkeypatch):
+    """With and without a bias, replaced by a copy in another layout, or too large to copy."""
+    mixed = [torch.nn.Linear(7, 5), torch.nn.Linear(7, 5, bias=False)]
+    held = [torch.nn.Linear(7, 5), torch.nn.Linear(7, 5).forward]
+    large = [torch.nn.Linear(7, 5), torch.nn.Linear(7, 5)]
+    monkeypatch.setattr(short_steps, "MOST_JOINED", 69)
+    rows = torch.randn(3, 7)
+    for layers in (mixed, held, large):
+        with torch.no_grad():
+            product = joined(layers)
+            if isinstance(layers[0], torch.nn.Linear):
+                layers[0].weight.mul_(2.0)
+            assert product(rows).equal(torch.cat([layer(rows) for layer in layers], dim=-1))
