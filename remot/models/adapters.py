@@ -236,6 +236,8 @@ class LoRA(Adaptation):
         """
         from peft import LoraConfig, get_peft_model
 
+        from remot.models.lora_products import add_in_products
+
         targets = self._targets(model)
         _require_own_weights(model, self.modules_to_save, train_vision=self._train_vision)
         config = LoraConfig(
@@ -262,6 +264,7 @@ class LoRA(Adaptation):
             if not self._has_adapters_shape:
                 _require_same_layers(self.adapted_layers(wrapped), self._adapter)
             self._adapter.load_into(wrapped, TRAINED)
+        add_in_products(wrapped)
         return wrapped
 
     def _targets(self, model: nn.Module) -> str | list[str]:
