@@ -22,6 +22,7 @@ from remot.models.inputs.prompts import EncodedPrompts, ProcessedPrompts
 from remot.models.loading import ModelSource, describe_source
 from remot.models.logprobs import Divergence, token_divergences, token_logprobs, token_logprobs_and_entropies
 from remot.models.memory import MemoryEstimate, estimate_memory, halving
+from remot.models.norms import use_lean_norms
 from remot.models.packing.forward import next_states, packed_states, separate_states
 from remot.models.packing.prefill import prefilled, prefilled_alone
 from remot.models.packing.selection import PrefixSharing, SharingDecision, why_not_shared
@@ -89,6 +90,7 @@ class VLMPolicy(nn.Module):
         self.processor = loaded.processor
         self.texts = PolicyTexts(loaded.processor, loaded.eos_token_ids)
         core = loaded.model
+        use_lean_norms(core)
         self.family = family_of(core, loaded.processor, describe_source(source))
         if prefix_sharing == "on" and (reason := why_not_shared(core.config)):
             msg = f"model.policy.prefix_sharing: on does not fit {source.pretrained}: {reason}; choose auto or off"
