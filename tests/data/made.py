@@ -22,6 +22,7 @@ TASK_SETTINGS = (
     "balance_by",
     "thinks",
     "as_pairs",
+    "image_changes",
 )
 SAMPLING_SETTINGS = tuple(field.name for field in fields(Sampling))
 OPTIONS = tuple(field.name for field in fields(DataOptions))

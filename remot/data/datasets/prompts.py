@@ -189,6 +189,7 @@ class TaskDataset(PromptDataset):
             named = DecodeError(f"clip {clip.clip_id}: {error}", reason=error.reason)
             named.clip_id = clip.clip_id
             raise named from error
+        shown = shown if plan.change is None else plan.change(shown)
         question = self.question(address, clip, plan, size)
         if plan.as_pairs:
             return Sample((), question, clip.clip_id, pair_videos(shown))

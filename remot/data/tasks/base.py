@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from remot.answers import render_response
+from remot.data.media.image_changes import ImageChange
 from remot.data.tasks.weights import WeightedDraw, weights_of
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
@@ -42,6 +43,7 @@ class TaskPlan:
         thinks: Whether the response has a think element.
         format: How the question is asked; the task's name if "".
         as_pairs: Show images in pairs, see :func:`remot.structures.pair_videos`.
+        change: What is done alike to all images before they are shown; None for nothing. Built prompts go without it.
         labels: What the annotations say about pairs of the frames, for tasks that label pairs.
         negative: How the third image of a triplet was found or made; "" for other tasks.
     """
@@ -59,6 +61,7 @@ class TaskPlan:
     thinks: bool = True
     format: str = ""
     as_pairs: bool = False
+    change: ImageChange | None = None
     labels: tuple[MotionLabel, ...] = ()
     negative: str = ""
 

@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from functools import partial
 
+from remot.data.media.image_changes import ImageChange, ImageChanges
+from remot.data.questions.reasoning import describe_labels
 from remot.data.questions.writer import QuestionWriter
 from remot.data.tasks.base import PromptSeed, TaskIndex, TaskPlan
 from remot.data.tasks.motion_contrast.balancing import BalanceBy, TripletIndex
 from remot.data.tasks.motion_contrast.sampler import TripletCandidate, TripletSampler
 from remot.errors import ConfigError, EmptySplitError
 from remot.seeding import numpy_generator
-from remot.structures import Clip, Triplet
+from remot.structures import Clip, MotionLabel, Triplet
 
 #: Triplets drawn for a prompt until the requested format can ask about one.
 MAX_DRAWS = 200
@@ -34,8 +36,10 @@ class MotionContrastIndex(TaskIndex):
         split: str = "train",
         *,
         as_pairs: bool = False,
+        changes: ImageChanges | None = None,
     ) -> None:
         self.sampler, self.writer, self.clips, self.as_pairs = sampler, writer, clips, as_pairs
+        self.changes = changes
         self.balance = TripletIndex(clips, sampler, balance_by, candidates)
         if not self.balance.attributes:
             msg = (
@@ -55,13 +59,15 @@ class MotionContrastIndex(TaskIndex):
             self.writer.draw_format(at.generator("format")),
             self.balance.slot_values(label.attribute, label.subject),
         )
-        shown = self.writer.num_images(triplet)
+        shown, change = self.writer.num_images(triplet), self._change(at, label)
+        reasoning = partial(self.writer.reasoning, triplet, written.slots)
         plan = TaskPlan(
             frame_indices=triplet.frame_indices[:shown],
             text="\n".join(written.lines),
             as_video=False,
             as_pairs=self.as_pairs,
-            thought=partial(self.writer.reasoning, triplet, written.slots),
+            change=change,
+            thought=reasoning if change is None else describe_labels(written.slots),  # places are others then
             slots=written.slots,
             transforms=triplet.transforms[:shown],
             format=asked.name,
@@ -70,6 +76,13 @@ class MotionContrastIndex(TaskIndex):
             thinks=self.writer.thinks,
         )
         return triplet.clip, plan
+
+    def _change(self, at: PromptSeed, label: MotionLabel) -> ImageChange | None:
+        """What is done to the images of a training prompt: to those about a thing nothing, as places may count."""
+        is_trained = at.split.partition("~")[0] == "train"
+        if self.changes is None or not is_trained or not label.attribute.startswith("camera_"):
+            return None
+        return self.changes.draw(at.generator("image changes"))
 
     def triplet(self, at: PromptSeed) -> Triplet:
         """The frames and labels behind a prompt; a ConfigError if no format can ask about what is drawn."""

@@ -10,6 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from remot.data.experts import AMBIGUOUS, Expert, default_experts
+from remot.data.media.image_changes import ImageChanges
 from remot.data.negatives import Negative
 from remot.data.questions.formats import QuestionFormat
 from remot.data.questions.writer import OptionOrder, QuestionWriter
@@ -63,6 +64,8 @@ class MotionContrast(Task):
         as_pairs: Show each pair of images that is asked about as a video of two frames, in the order of the questions,
             instead of the images one by one. A vision tower that joins two frames in a patch then sees the motion
             itself, and not only the language model what each image became.
+        image_changes: Change the images of training prompts about the camera alike, in window, light and colours; their
+            responses name no places then. None for images as they are.
     """
 
     name = "motion_contrast"
@@ -85,8 +88,9 @@ class MotionContrast(Task):
         thinks: bool = True,  # noqa: FBT001, FBT002 - a setting
         narrates: bool = False,  # noqa: FBT001, FBT002 - a setting
         as_pairs: bool = False,  # noqa: FBT001, FBT002 - a setting
+        image_changes: ImageChanges | None = None,
     ) -> None:
-        self.as_pairs = as_pairs
+        self.as_pairs, self.image_changes = as_pairs, image_changes
         self.sampler = TripletSampler(
             experts or default_experts(), sampling.max_candidate_frames, sampling.min_gap_frames, negatives=negatives
         )
@@ -140,7 +144,7 @@ class MotionContrast(Task):
         """Draws patterns of answers before clips, so that every answer is equally likely over the split."""
         candidates = [self.candidates(survey) for survey in surveys]
         settings = (self.sampler, self.writer, clips, candidates, self.balance_by, split)
-        return MotionContrastIndex(*settings, as_pairs=self.as_pairs)
+        return MotionContrastIndex(*settings, as_pairs=self.as_pairs, changes=self.image_changes)
 
     def plan(self, clip: Clip, generator: np.random.Generator) -> TaskPlan | None:
         """A prompt about ``clip``, balanced over its own patterns alone."""
