@@ -41,7 +41,7 @@ class _RootMeanSquareNorm(torch.autograd.Function):
         """Dx = (g - n mean(g n)) / sqrt(mean(x²) + eps) with g = w dy, and dw = Σ n dy."""
         normed, scale, weight = ctx.saved_tensors  # type: ignore[attr-defined]
         for_states, for_weight, _ = ctx.needs_input_grad  # type: ignore[attr-defined]
-        by_weight = (gradient * normed).view(-1, len(weight)).sum(0) if for_weight else None
+        by_weight = (gradient * normed).reshape(-1, len(weight)).sum(0) if for_weight else None
         if not for_states:
             return None, by_weight, None
         by_normed = gradient * weight  # [..., n]

@@ -46,6 +46,20 @@ def test_results_and_gradients_are_those_of_the_module(shape, trains_weight):
         torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
+def test_states_and_gradients_in_any_order_of_memory():
+    """As heads have them: [P, S, N, D] that another layer looks at as [P, N, S, D]."""
+    own = norm_of()
+    lean = copy.deepcopy(own)
+    use_lean_norms(lean)
+    found = []
+    for norm in (own, lean):
+        states = torch.arange(120.0).view(2, 3, 4, 5).transpose(1, 2).requires_grad_()
+        norm(states).transpose(1, 2).contiguous().square().sum().backward()
+        found.append([states.grad, norm.weight.grad])
+    for theirs, ours in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-4)
+
+
 def test_gradients_are_those_of_finite_differences():
     generator = torch.Generator().manual_seed(0)
     states, weight = (torch.randn(*shape, generator=generator).double().requires_grad_() for shape in ((3, 4), (4,)))
