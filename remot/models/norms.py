@@ -1,8 +1,7 @@
-"""RMS norms in fewer passes over their states and gradients than transformers' modules take on a processor.
+"""RMS norms with fewer operations on a processor than transformers' modules have.
 
-A norm of float32 states is a product per row and a product per column. Written with operations of their own for the
-square, the mean, the root and two products, with a gradient for each, it passes over the states more than ten times;
-here three times, and four over the gradients.
+Those have operations of their own for the square, the mean, the root and two products, and a gradient for each; here
+the gradient is written out. docs/engine.md has the figures.
 """
 
 import inspect
@@ -60,7 +59,7 @@ def root_mean_square_norm(states: Tensor, weight: Tensor, eps: float) -> Tensor:
 
 
 def use_lean_norms(model: nn.Module) -> None:
-    """Let RMS norms of ``model`` compute float32 states on a processor in fewer passes; others go their own way.
+    """Let RMS norms of ``model`` compute float32 states on a processor with fewer operations; others stay as they are.
 
     A module is one of those if it has a weight, an epsilon and nothing else, and gives the same as
     :func:`root_mean_square_norm` for a few states.
