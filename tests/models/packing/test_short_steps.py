@@ -103,6 +103,7 @@ def other_norm(policy):
             return super().forward(hidden_states) + hidden_states
 
     norm.__class__ = FromOne
+    del norm.forward  # that of remot.models.norms
 
 
 def other_activation(policy):
