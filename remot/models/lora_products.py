@@ -1,7 +1,7 @@
 """Linear layers with LoRA adapters that add their update in the product itself.
 
-peft computes W x, then B A x, multiplies that by alpha / rank and adds it: two more passes over a result of the layer's
-width, and as many over its gradient. Here the second product adds to the first and scales, as BLAS does in one call.
+peft computes W x, then B A x, multiplies that by alpha / rank and adds it, each in a pass of its own over a result of
+the layer's width. Here the second product adds to the first and scales, as BLAS does in one call.
 """
 
 from typing import Any

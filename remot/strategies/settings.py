@@ -37,7 +37,7 @@ class PolicySettings:
         """The policy; for the arguments see :class:`VLMPolicy` and :meth:`VLMPolicy.keep_average`.
 
         Raises:
-            ConfigError: If something does not fit; the folder of a feature store is tried before weights are loaded.
+            ConfigError: If something does not fit; a feature store is looked at before weights are loaded.
         """
         if self.feature_store is not None:
             self.feature_store.require_usable(train_vision=self.train_vision)

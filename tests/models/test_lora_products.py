@@ -29,7 +29,7 @@ def layer_of(wrapped):
 
 
 def is_added(layer, rows, monkeypatch):
-    """Whether the layer leaves the computation to peft."""
+    """Whether the layer computes by itself, and not in peft's way."""
     with monkeypatch.context() as patch:
         patch.setattr(Linear, "forward", lambda *_, **__: pytest.fail("peft's way"))
         try:

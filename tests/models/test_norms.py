@@ -1,4 +1,4 @@
-"""RMS norms in fewer passes: the results and gradients of transformers' own modules."""
+"""RMS norms with fewer operations: the results and gradients of transformers' own modules."""
 
 import copy
 
