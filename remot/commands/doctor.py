@@ -271,6 +271,7 @@ class Diagnosis:
             merges_adapters=not is_gpu and self.settings.source.dtype == "float32",
             prepacks_weights=not is_gpu,
             micro_batch_tokens=grpo.micro_batch_tokens or (None if is_gpu else TOKENS_ON_CPU),
+            copies_prompts=self.settings.prefix_sharing == "off",
         )
 
     def _disk_finding(self) -> Finding:

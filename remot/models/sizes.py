@@ -13,6 +13,7 @@ from remot.models.families.names import PIXELS, PUBLISHED
 from remot.models.loading import ModelSource
 from remot.models.memory import MemoryEstimate, estimate_memory
 from remot.models.merging import lora_layers, parameter_of
+from remot.models.packing.selection import unpacked_layers
 from remot.models.parts import block_lists, language_model
 from remot.models.prepacked import prepacked_bytes
 
@@ -36,6 +37,7 @@ class ModelSizes:
         trained_bytes: Of the trained weights, adapters included.
         adapted_bytes: Of the weights below adapters, which sampling on a CPU copies to add them up.
         prepacked_bytes: Of the weights that sampling on a CPU copies to another layout.
+        copies_prompts: Some of its layers need a copy of the prompt for each completion.
         max_positions: Longest sequence, prompt and completion together; None if the model names none.
         visual_side: Side in pixels of what one visual token covers.
         pixels: Smallest and largest area of an image that the model's processor leaves as it is.
@@ -50,6 +52,7 @@ class ModelSizes:
     trained_bytes: int
     adapted_bytes: int
     prepacked_bytes: int
+    copies_prompts: bool
     max_positions: int | None
     visual_side: int
     pixels: tuple[int, int]
@@ -102,6 +105,7 @@ def model_sizes(
         trained_bytes=sum(parameter.numel() * parameter.element_size() for parameter in trained),
         adapted_bytes=adapted_bytes,
         prepacked_bytes=prepacked_bytes(layers),
+        copies_prompts=unpacked_layers(config) is not None,
         max_positions=getattr(text, "max_position_embeddings", None),
         visual_side=_patch_side(vision) * getattr(vision, "spatial_merge_size", 1),
         pixels=PIXELS.get(config.model_type, (1, 2**31)),

@@ -130,6 +130,7 @@ class PreparedStep:
     micro_losses: MicroLosses
     micro_batch_prompts: int  # prompts of a micro-batch that it was prepared for
     shape: tuple[int, int, int, int]  # P prompts of L columns with G completions of T tokens, padding included
+    shares_prompts: bool = field(default=True, kw_only=True)  # completions do; otherwise each has a copy of its prompt
     #: How many losses it yields for a size; processes exchange gradients with the last one.
     num_micro_losses: Callable[[int], int]
     #: Prompts of the losses of micro-batches of one; empty where they are those of the batch.
@@ -178,17 +179,20 @@ class Objective(ABC):
         """Do the part of the step that needs no gradient; ``micro_batch_prompts`` changes memory, never results."""
 
 
-def planned_micro_batch(policy: VLMPolicy, wanted: MicroBatchPrompts, shape: tuple[int, int, int, int]) -> int:
+def planned_micro_batch(
+    policy: VLMPolicy, wanted: MicroBatchPrompts, shape: tuple[int, int, int, int], *, shares_prompts: bool = True
+) -> int:
     """Prompts of a micro-batch: the number ``wanted``, or what fits.
 
     Args:
         policy: The policy being trained.
         wanted: A number, or ``auto``.
         shape: P prompts of L columns with G completions of T tokens.
+        shares_prompts: Completions share their prompt, rather than each having a copy of it.
     """
     if wanted != "auto":
         return min(wanted, shape[0])  # half of more than there are would be no less
-    planned = plan_micro_batch(policy.footprint, free_bytes(policy.device), shape)
+    planned = plan_micro_batch(policy.footprint, free_bytes(policy.device), shape, shares_prompts=shares_prompts)
     return least_over_processes(planned, policy.device)  # all must make the same number of backward passes
 
 

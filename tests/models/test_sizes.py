@@ -8,7 +8,7 @@ from remot.models.families.names import PUBLISHED
 from remot.models.sizes import has_weights, model_sizes, visual_tokens
 from remot.structures import PromptBatch
 from tests.helpers import make_question
-from tests.tiny import make_lora_policy, make_policy, model_folder
+from tests.tiny import HYBRID, make_lora_policy, make_policy, model_folder
 
 THINKING = ModelSource("Qwen/Qwen3-VL-4B-Thinking", dtype="bfloat16")
 
@@ -50,6 +50,11 @@ def test_sizes_of_a_model_that_is_here_are_those_of_the_loaded_one():
     assert sizes.num_parameters == sum(p.numel() for p in policy.parameters()) - sizes.num_trained
     assert sizes.memory == policy.footprint
     assert "config.json" in sizes.known_from
+
+
+@pytest.mark.parametrize(("family", "copies"), [("qwen3_vl", False), (HYBRID, True)])
+def test_layers_of_linear_attention_copy_prompts(family, copies):
+    assert model_sizes(ModelSource(str(model_folder(family)))).copies_prompts == copies
 
 
 def test_the_weights_of_the_package_are_here_and_those_of_the_hub_are_not(monkeypatch, tmp_path):

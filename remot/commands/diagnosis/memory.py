@@ -32,6 +32,7 @@ class RunShape:
         merges_adapters: Sampling adds adapters to copies of the weights.
         prepacks_weights: Sampling copies weights to another layout.
         micro_batch_tokens: Completion tokens of a backward pass at most; None for no limit.
+        copies_prompts: Each completion has a copy of its prompt: ``prefix_sharing`` is off. A model may need it too.
     """
 
     num_columns: int
@@ -46,6 +47,7 @@ class RunShape:
     merges_adapters: bool = False
     prepacks_weights: bool = False
     micro_batch_tokens: int | None = None
+    copies_prompts: bool = False
 
     @property
     def scored_together(self) -> int:
@@ -106,7 +108,9 @@ def memory_demand(sizes: ModelSizes, shape: RunShape) -> MemoryDemand:
     adapters = 0 if sizes.num_trained * 2 > sizes.num_parameters else sizes.trained_bytes
     number_bytes = sizes.trained_bytes / max(1, sizes.num_trained)  # 4 in float32, 2 in half precision
     kept = round(sizes.trained_bytes + sizes.num_trained * shape.optimizer_bytes * number_bytes / 4)
-    tokens = (shape.num_columns, shape.num_completions, shape.max_new_tokens)
+    shares = not (shape.copies_prompts or sizes.copies_prompts)
+    columns = shape.num_columns * (1 if shares else shape.num_completions)  # in the caches of a prompt
+    tokens = (columns, shape.num_completions, shape.max_new_tokens)
     scored = (shape.num_columns, shape.completions_together, shape.max_new_tokens)
     # a sum with adapters is given up once it is copied to the other layout
     merged, packed = sizes.adapted_bytes * shape.merges_adapters, sizes.prepacked_bytes * shape.prepacks_weights
@@ -116,7 +120,8 @@ def memory_demand(sizes: ModelSizes, shape: RunShape) -> MemoryDemand:
         training=adapters + kept,
         reference=sizes.weight_bytes if shape.copies_model else 0,
         rollout=decode_bytes(sizes.memory, *tokens) * shape.prompts_together + copied,
-        update=score_bytes(sizes.memory, *scored) * shape.scored_together + SCORED_ROWS * sizes.memory.logits_bytes,
+        update=score_bytes(sizes.memory, *scored, shares_prompts=shares) * shape.scored_together
+        + SCORED_ROWS * sizes.memory.logits_bytes,
         evaluation=decode_bytes(sizes.memory, shape.num_columns, 1, shape.evaluated_tokens) + copied,
     )
 

@@ -147,17 +147,19 @@ def _probe_phase(module: PostTrainingModule, data: MotionDataModule, phase: str,
 
 def _estimated(module: PostTrainingModule, prepared: PreparedStep, *, samples: bool) -> int:
     """Bytes of a step of this shape by the planner's numbers, with the gradients of what is trained."""
-    num_prompts, *lengths = prepared.shape
+    num_prompts, num_columns, num_completions, num_tokens = prepared.shape
+    lengths, shares = (num_columns, num_completions, num_tokens), prepared.shares_prompts
+    cached = (num_columns if shares else num_columns * num_completions, num_completions, num_tokens)
     policy, together = module.loaded_policy, module.rollout_engine.settings.prompts_together
     decoded = num_prompts if together == "auto" else together  # of a CPU: all
-    update = score_bytes(policy.footprint, *lengths) * prepared.micro_batch_prompts
+    update = score_bytes(policy.footprint, *lengths, shares_prompts=shares) * prepared.micro_batch_prompts
     update += SCORED_ROWS * policy.footprint.logits_bytes + trained_bytes(policy)
     if not samples:
         return update
     merged = sum(parameter_of(layer).nbytes for layer in adapted_layers(policy.model))
     layers = [*language_model(policy.core).modules(), policy.core.get_output_embeddings()]
     packed = prepacked_bytes(layers) if policy.device.type == "cpu" else 0
-    return max(update, decode_bytes(policy.footprint, *lengths) * decoded + max(merged, packed))
+    return max(update, decode_bytes(policy.footprint, *cached) * decoded + max(merged, packed))
 
 
 def _answer_seconds(module: PostTrainingModule, data: MotionDataModule) -> float | None:

@@ -105,14 +105,20 @@ def why_not_shared(config: "PreTrainedConfig") -> str | None:
     Layers of linear attention, convolution or a state space carry a state over all columns; layers with a sliding
     window look back over columns of other completions.
     """
-    text = config.get_text_config()
-    kinds = getattr(text, "layer_types", None) or ()
-    others = Counter(kind for kind in kinds if kind != FULL_ATTENTION)
-    if others:
-        named = " and ".join(f"{count} of {kind}" for kind, count in sorted(others.items()))
-        return f"of its {len(kinds)} layers {named} take no packed completions"
-    kernel = text._attn_implementation
+    if (reason := unpacked_layers(config)) is not None:
+        return reason
+    kernel = config.get_text_config()._attn_implementation
     return None if kernel == KERNEL_NAME else f"attention: {kernel} shares no prompt, auto may"
+
+
+def unpacked_layers(config: "PreTrainedConfig") -> str | None:
+    """The layers of a model that keep its completions from sharing prompts; None if there are none."""
+    kinds = getattr(config.get_text_config(), "layer_types", None) or ()
+    others = Counter(kind for kind in kinds if kind != FULL_ATTENTION)
+    if not others:
+        return None
+    named = " and ".join(f"{count} of {kind}" for kind, count in sorted(others.items()))
+    return f"of its {len(kinds)} layers {named} take no packed completions"
 
 
 def is_exact(policy: _ScoringPolicy, encoded: "EncodedPrompts") -> bool:

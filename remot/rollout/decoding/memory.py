@@ -35,22 +35,34 @@ def decode_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: i
     return total * footprint.cache_bytes + num_completions * footprint.logits_bytes + prefill
 
 
-def score_bytes(footprint: MemoryEstimate, num_columns: int, num_completions: int, max_new_tokens: int) -> int:
+def score_bytes(
+    footprint: MemoryEstimate,
+    num_columns: int,
+    num_completions: int,
+    max_new_tokens: int,
+    *,
+    shares_prompts: bool = True,
+) -> int:
     """Memory of one prompt and its completions in a pass with gradient; arguments as of :func:`decode_bytes`.
 
     Attention copies the prompt's keys and values for each completion, and adds a mask for each block of queries of all
-    completions, with a row for each query head that shares its keys, and the columns up to the block's end.
+    completions, with a row for each query head that shares its keys, and the columns up to the block's end. Without
+    ``shares_prompts`` each completion is a row of its own behind a copy of its prompt.
     """
-    total = num_columns + num_completions * max_new_tokens
-    rows = max_new_tokens * footprint.query_size // footprint.key_value_size
-    columns = num_columns + (max_new_tokens + min(max_new_tokens, BLOCK_QUERIES)) // 2  # of a mask, the mean
-    mask = rows * columns * footprint.bytes_per_number
+    copies = 1 if shares_prompts else num_completions
+    total = num_columns * copies + num_completions * max_new_tokens
     # Of one token: what all blocks keep, and the keys and values among it.
     activations, cache = footprint.num_layers * footprint.block_bytes, footprint.cache_bytes
     if footprint.recomputes:  # the blocks' inputs and one whole block, with its keys and values
         inputs = footprint.num_layers * footprint.hidden_size * footprint.bytes_per_number
         activations, cache = inputs + footprint.block_bytes, cache // footprint.num_layers
-    return total * (activations + footprint.gradient_bytes) + mask + num_completions * num_columns * cache
+    kept = total * (activations + footprint.gradient_bytes)
+    if not shares_prompts:
+        return kept
+    rows = max_new_tokens * footprint.query_size // footprint.key_value_size
+    columns = num_columns + (max_new_tokens + min(max_new_tokens, BLOCK_QUERIES)) // 2  # of a mask, the mean
+    mask = rows * columns * footprint.bytes_per_number
+    return kept + mask + num_completions * num_columns * cache
 
 
 def prompts_that_fit(free: int, fixed_bytes: int, bytes_per_prompt: int, num_prompts: int) -> int:
@@ -76,10 +88,12 @@ def plan_decode(
     return prompts_that_fit(free, 0, needed, num_prompts)
 
 
-def plan_micro_batch(footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int]) -> int:
+def plan_micro_batch(
+    footprint: MemoryEstimate, free: int | None, shape: tuple[int, int, int, int], *, shares_prompts: bool = True
+) -> int:
     """Prompts of a micro-batch; arguments as of :func:`plan_decode`."""
     num_prompts, *sizes = shape
     if free is None:
         return min(num_prompts, UNPLANNED_MICRO_BATCH)
     chunk = SCORED_ROWS * footprint.logits_bytes
-    return prompts_that_fit(free, chunk, score_bytes(footprint, *sizes), num_prompts)
+    return prompts_that_fit(free, chunk, score_bytes(footprint, *sizes, shares_prompts=shares_prompts), num_prompts)

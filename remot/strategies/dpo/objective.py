@@ -56,7 +56,8 @@ class DPOObjective(Objective):
         with policy.gathered():
             pairs = self.pairs(policy, batch, address)
         shape = (len(batch), pairs.encoded.prompts.input_ids.shape[1], 2, pairs.token_ids.shape[-1])
-        size = planned_micro_batch(policy, micro_batch_prompts, shape)
+        shares = policy.shares_prompts(pairs.encoded)
+        size = planned_micro_batch(policy, micro_batch_prompts, shape, shares_prompts=shares)
         num_pairs = mean_over_processes(float(pairs.is_pair.sum()), policy.device) or 1.0
 
         def micro_losses(micro_batch_prompts: int | None = None) -> Iterator[LossOutput]:
@@ -68,6 +69,7 @@ class DPOObjective(Objective):
             micro_losses=micro_losses,
             micro_batch_prompts=size,
             shape=shape,
+            shares_prompts=shares,
             num_micro_losses=lambda size: len(list(micro_slices(len(batch), size))),
             metrics={**pairs.metrics, "frac_pairs": float(pairs.is_pair.float().mean())},
             samples=pairs.samples,

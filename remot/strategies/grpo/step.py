@@ -114,13 +114,15 @@ def prepare_step(
     num_columns = groups.encoded.prompts.input_ids.shape[1] + groups.conversations.num_prompt_columns
     num_prompts, num_completions, num_tokens = groups.rollout.token_ids.shape
     shape = (num_prompts, num_columns, num_completions, num_tokens)
-    size = planned_micro_batch(policy, micro_batch_prompts, shape)
+    shares = policy.shares_prompts(groups.encoded)
+    size = planned_micro_batch(policy, micro_batch_prompts, shape, shares_prompts=shares)
     losses = GroupLosses(settings, policy, selection, compared.advantages, size, address.step)
     return PreparedStep(
         num_updates=settings.num_updates,
         micro_losses=losses,
         micro_batch_prompts=size,
         shape=shape,
+        shares_prompts=shares,
         num_micro_losses=lambda size: len(losses.parts(size)),
         metrics=step_metrics(settings, first, scores, selection),
         samples=scored_samples(batch.questions, first.rollout, scores),

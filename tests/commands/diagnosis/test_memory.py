@@ -14,6 +14,7 @@ from remot.commands.diagnosis.memory import (
 from remot.commands.diagnosis.probe import process_bytes
 from remot.models.memory import MemoryEstimate
 from remot.models.sizes import ModelSizes
+from remot.rollout.decoding.memory import decode_bytes, score_bytes
 
 #: Qwen3-VL-4B in bfloat16 with adapters of rank 64 in float32.
 SIZES = ModelSizes(
@@ -36,6 +37,7 @@ SIZES = ModelSizes(
     trained_bytes=528_482_304,
     adapted_bytes=7_266_631_680,
     prepacked_bytes=0,
+    copies_prompts=False,
     max_positions=262_144,
     visual_side=32,
     pixels=(65_536, 16_777_216),
@@ -71,6 +73,22 @@ def test_the_recipe_needs_40_gb_and_32_with_half_the_tokens():
     assert demand.gpu_gb == 40
     assert memory_demand(SIZES, replace(SHAPE, max_new_tokens=4096)).gpu_gb == 32
     assert memory_demand(SIZES, replace(SHAPE, max_new_tokens=2048)).gpu_gb == 24
+
+
+def test_completions_with_copies_of_their_prompt_need_more():
+    """Caches of four prompts of 1,100 tokens, a prompt before each completion in the update; an evaluation has one."""
+    plain = memory_demand(SIZES, SHAPE)
+    for sizes, shape in (
+        (replace(SIZES, copies_prompts=True), SHAPE),
+        (SIZES, replace(SHAPE, copies_prompts=True)),
+    ):
+        copied = memory_demand(sizes, shape)
+        assert copied.rollout == decode_bytes(SIZES.memory, 4 * 1100, 4, 8192)
+        assert copied.rollout - plain.rollout > 3 * 1100 * SIZES.memory.cache_bytes
+        assert copied.evaluation == plain.evaluation
+        assert copied.update > score_bytes(SIZES.memory, 4 * 1100, 1, 4 * 8192, shares_prompts=False)
+        one = memory_demand(sizes, replace(shape, num_completions=1))
+        assert one.rollout == memory_demand(SIZES, replace(SHAPE, num_completions=1)).rollout
 
 
 def test_sampling_on_a_cpu_holds_the_adapted_weights_twice():

@@ -45,7 +45,9 @@ def test_bytes_of_a_prompt_by_hand():
     """
     assert decode_bytes(SMALL, 20, 3, 5) == 35 * 32 + 3 * 240 + 20 * SMALL.passing_bytes
     assert score_bytes(SMALL, 20, 3, 5) == 35 * (2 * 320 + 96) + 2 * 5 * 25 * 2 + 3 * 20 * 32
+    assert score_bytes(SMALL, 20, 3, 5, shares_prompts=False) == 3 * (20 + 5) * (2 * 320 + 96)
     recomputed = replace(SMALL, recomputes=True)
+    assert score_bytes(recomputed, 20, 3, 5, shares_prompts=False) == 3 * (20 + 5) * (2 * 8 * 2 + 320 + 96)
     assert score_bytes(recomputed, 20, 3, 5) == 35 * (2 * 8 * 2 + 320 + 96) + 2 * 5 * 25 * 2 + 3 * 20 * 16
 
 
@@ -63,6 +65,7 @@ def test_the_cache_of_a_real_model_has_the_bytes_that_are_planned(family):
     assert held == 2 * columns * estimate_memory(policy.core).cache_bytes
 
 
+@pytest.mark.parametrize("prefix_sharing", ["on", "off"])
 @pytest.mark.parametrize(
     ("family", "dtype", "adaptation"),
     [
@@ -72,11 +75,11 @@ def test_the_cache_of_a_real_model_has_the_bytes_that_are_planned(family):
         ("qwen2_5_vl", "bfloat16", LoRA(rank=1)),
     ],
 )
-def test_what_a_pass_with_gradient_keeps_is_what_is_planned(family, dtype, adaptation):
+def test_what_a_pass_with_gradient_keeps_is_what_is_planned(family, dtype, adaptation, prefix_sharing):
     """Every storage that autograd keeps for the backward pass, counted; logits, which are planned apart, left out."""
     from tests.tiny import encode, make_batch
 
-    policy = make_policy(family, adaptation, dtype=dtype)
+    policy = make_policy(family, adaptation, dtype=dtype, prefix_sharing=prefix_sharing)
     encoded, kept = encode(policy, make_batch(1)), {}
     weights = {part.untyped_storage().data_ptr() for part in (*policy.parameters(), *policy.buffers())}
     vocab_size = policy.footprint.vocab_size
@@ -92,8 +95,10 @@ def test_what_a_pass_with_gradient_keeps_is_what_is_planned(family, dtype, adapt
         logprobs = policy.completion_logprobs(encoded, completions)
     held = sum(storage.nbytes() for storage in kept.values())
     assert logprobs.requires_grad
-    planned = score_bytes(policy.footprint, encoded.prompts.input_ids.shape[1], 3, 60)
-    assert 0.95 * held < planned < 1.2 * held
+    columns, shares = encoded.prompts.input_ids.shape[1], policy.shares_prompts(encoded)
+    assert shares == (prefix_sharing == "on")
+    planned = score_bytes(policy.footprint, columns, 3, 60, shares_prompts=shares)
+    assert 0.95 * held < planned < (1.2 if shares else 1.4) * held  # rows of their own are not put together
 
 
 def test_memory_estimate_accounts_for_checkpointing():
@@ -121,6 +126,9 @@ def test_plans():
     chunk = SCORED_ROWS * SMALL.logits_bytes
     free = int((3.5 * score_bytes(SMALL, 20, 3, 5) + chunk) / PLANNED_SHARE)
     assert plan_micro_batch(SMALL, free, shape) == 3
+    free = int((3.5 * score_bytes(SMALL, 20, 3, 5, shares_prompts=False) + chunk) / PLANNED_SHARE)
+    assert plan_micro_batch(SMALL, free, shape) > 3  # shared prompts are less
+    assert plan_micro_batch(SMALL, free, shape, shares_prompts=False) == 3
 
 
 def test_free_memory_is_unknown_on_cpu():
