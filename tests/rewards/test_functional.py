@@ -1,3 +1,4 @@
+import math
 import time
 from dataclasses import replace
 from itertools import product
@@ -22,6 +23,7 @@ from remot.rewards import (
     predicted_codes,
 )
 from remot.rewards.functional import all_right, answers_of, is_right, share_right
+from remot.rewards.functional.letters import share_of_directions
 from remot.structures import MotionLabel, Question, Slot
 from tests.helpers import hostile_text, join_questions, make_question, make_slot, respond
 
@@ -297,6 +299,14 @@ def test_numbers_and_claims_survive_any_prediction(prediction):
         judged = judge(prediction, question)
         assert 0 <= judged.partial <= 1
         assert judged.logic != judged.logic
+        assert math.isnan(share_of_directions(prediction, question))  # neither names a motion
+
+
+@given(prediction=hostile_text)
+@settings(deadline=None, database=None, derandomize=True, max_examples=300)
+def test_directions_survive_any_prediction(prediction):
+    share = share_of_directions(prediction, make_question("ACB"))
+    assert math.isnan(share) or 0 <= share <= 1
 
 
 def test_a_long_prediction_takes_no_time():

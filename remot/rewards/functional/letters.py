@@ -86,6 +86,31 @@ def option_of(letter: str, slot: Slot) -> str | None:
     return dict(zip(slot.letters, slot.options, strict=False)).get(letter)
 
 
+def motion_code(letter: str, slot: Slot) -> Code | None:
+    """The code of what ``letter`` says happened, 0 for no motion; None if it says nothing of the kind."""
+    attribute = ATTRIBUTES.get(slot.label.attribute)
+    return None if attribute is None else attribute.codes.get(option_of(letter, slot) or "")
+
+
+def share_of_directions(prediction: str, question: Question) -> float:
+    """Of the letters that name a motion where there was one, the share that names the right one, in [0, 1].
+
+    A policy that sees whether something moved and not which way gets all of "none" right and half of the rest, so
+    that 0.67 of its letters are right; here it gets 0.5.
+
+    Returns:
+        NaN where no letter names a motion, or nothing moved.
+    """
+    if question.asks_numbers:
+        return float("nan")
+    pairs = (
+        (motion_code(letter, slot), motion_code(slot.gold, slot))
+        for letter, slot in zip(prediction, question.slots, strict=False)
+    )
+    named = [given == true for given, true in pairs if given and true]
+    return sum(named) / len(named) if named else float("nan")
+
+
 def format_ok(parsed: ParsedAnswer, question: Question) -> bool:
     """True if the completion is made as its prompt asks, and answers each question with its own letter or a number.
 

@@ -204,6 +204,26 @@ def test_scores_by_hand():
     assert verdicts[3].parsed is None
 
 
+def test_directions_by_hand():
+    """Gold ACB (+, none, -). ACB and ACA: 2 of 2 and 1 of 2; BAC names one motion, wrongly; CCC and "x" name none."""
+    questions = questions_of(*["ACB"] * 5, "CCC")
+    replies = [respond(letters) for letters in ("ACB", "ACA", "BAC", "CCC", "x", "AAA")]
+    verdicts = verdicts_of(RemotBench(), asked(questions), replies)
+    values, counts = values_of(RemotBench(), verdicts), counts_of(RemotBench(), verdicts)
+    assert values["direction"] == values["attribute/camera_yaw/direction"] == (1 + 0.5 + 0) / 3
+    assert counts["direction"] == 3
+    still = verdicts_of(RemotBench(), asked(questions_of("CCC")), [respond("AAA")])
+    assert "direction" not in values_of(RemotBench(), still)
+
+
+def test_seeing_what_moved_and_not_which_way_is_two_thirds_of_the_letters_and_half_of_the_directions():
+    """Rests are found and directions guessed, each of the two ways for every prompt."""
+    questions = questions_of(*["ACB"] * 2)
+    values = values_of(RemotBench(), verdicts_of(RemotBench(), asked(questions), [respond("ACB"), respond("BCA")]))
+    assert values["partial"] == pytest.approx(2 / 3)
+    assert values["direction"] == 0.5
+
+
 def test_groups_of_attributes():
     attributes = ("effector_vertical", "gripper", "camera_pitch")
     questions = [replace(make_question("ABB", attribute=name, prompt_id=name), scene_id=name) for name in attributes]
@@ -222,6 +242,10 @@ def test_chance_by_hand():
     assert law["logic"] == 1
     # Of the 13, five have + at 1→2, five have - at 1→3, five have - at 2→3.
     assert law["partial"] == pytest.approx(5 / 13)
+    # Of three letters two name a motion, one the right one; of the 13 answers ten and five.
+    assert plain["direction"] == law["direction"] == pytest.approx(0.5)
+    still = expected_scores(make_question("CCC"), knows_law=False)["direction"]
+    assert still != still
 
 
 def test_chance_of_two_groups_multiplies():

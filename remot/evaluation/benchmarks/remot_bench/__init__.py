@@ -16,7 +16,7 @@ from remot.evaluation.benchmarks.base import Benchmark, BenchmarkPrompt, Metric,
 from remot.evaluation.benchmarks.remot_bench.chance import Baselines, baselines_of, task_baselines
 from remot.evaluation.scores import MIXED, attribute_of, judge
 from remot.rewards.answers.typed import answer_scores, answer_text, read_answer
-from remot.rewards.functional import share_right
+from remot.rewards.functional.letters import share_of_directions, share_right
 from remot.structures import Question
 
 #: Attributes by their first word, for the two groups that ReMoT reports (arXiv 2603.00461, Table 1).
@@ -29,7 +29,7 @@ REFERENCE_TYPES = {"number": "number", "intervals": "intervals", "boxes": "boxes
 
 
 class RemotBench(Benchmark):
-    """Overall, Partial, logic and format, with what is reached without images beside each.
+    """Overall, Partial, logic, format and directions, with what is reached without images beside each.
 
     Prompts with lettered or numbered slots are scored as in training; other tasks by the type of their reference, and
     those that have nothing of :data:`REFERENCE_TYPES`, such as maps, are counted and not scored.
@@ -90,6 +90,7 @@ class RemotBench(Benchmark):
                 "partial_strict": share_right(judged.answer, question, strict_length=True),
                 "logic": float("nan") if judged.logic != judged.logic else float(judged.logic == 1.0),
                 "format": judged.format,
+                "direction": share_of_directions(judged.answer, question),
             }
         kind = reference_type(question)
         return {} if kind is None else answer_scores(parsed, prompt.gold, kind)
@@ -180,7 +181,7 @@ def _groups(verdicts: Sequence[Verdict], key: Callable[[Question], str]) -> dict
 
 
 def _slot_metrics(prefix: str, verdicts: Sequence[Verdict], baselines: Baselines) -> list[Metric]:
-    """Overall, both forms of Partial, and at the top logic and format."""
+    """Overall, both forms of Partial, directions where any is named, and at the top logic and format."""
     names = [one.prompt.prompt_id for one in verdicts]
     notes = {
         "overall": "all letters right and nothing else",
@@ -188,9 +189,11 @@ def _slot_metrics(prefix: str, verdicts: Sequence[Verdict], baselines: Baselines
         "partial": "as published: by position, further letters cost nothing",
         "logic": "answers can be true together; prompts that ask about all pairs",
         "format": "keeps the answer contract",
+        "direction": "of letters that name a motion where there was one, the share that names the right one",
     }
-    shown = ("overall", "partial_strict", "partial") if prefix else tuple(notes)
+    shown = ("overall", "partial_strict", "partial", "direction") if prefix else tuple(notes)
     return [
         Metric(prefix + name, mean_of(verdicts, name), "" if prefix else notes[name], baselines.of(name, names))
         for name in shown
+        if name != "direction" or any(one.scores["direction"] == one.scores["direction"] for one in verdicts)
     ]

@@ -10,11 +10,13 @@ from remot.datatools.audit.baselines import TextOnlyPrompt
 from remot.datatools.audit.blind import blind_answers, score_guesses
 from remot.evaluation.scores import judge
 from remot.motion import ATTRIBUTES, PAIRS
-from remot.rewards.functional.letters import GroupKey
+from remot.rewards.functional.letters import GroupKey, motion_code, share_of_directions
 from remot.structures import Question, Slot
 
 #: Score names that chance is known for.
-SCORES = ("overall", "partial", "partial_strict", "logic", "format")
+SCORES = ("overall", "partial", "partial_strict", "logic", "format", "direction")
+#: Those that not all prompts have.
+PARTLY_KNOWN = ("logic", "direction")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Baselines:
         for name, by_prompt in self.by_name.items():
             values = [by_prompt.get(prompt_id, {}).get(score, float("nan")) for prompt_id in prompt_ids]
             known = [value for value in values if not np.isnan(value)]
-            if known and (score == "logic" or len(known) == len(values)):
+            if known and (score in PARTLY_KNOWN or len(known) == len(values)):
                 means[name] = float(np.mean(known))
         return means
 
@@ -77,6 +79,7 @@ def _scores(question: Question, letters: str) -> dict[str, float]:
         "partial_strict": judged.partial,
         "logic": logic,
         "format": 1.0,
+        "direction": share_of_directions(letters, question),
     }
 
 
@@ -112,6 +115,7 @@ def expected_scores(question: Question, *, knows_law: bool) -> dict[str, float]:
     for slot in question.slots:
         groups.setdefault((slot.label.attribute, slot.label.subject), []).append(slot)
     overall, right, logic, has_logic = 1.0, 0.0, 1.0, False
+    named = named_right = 0.0  # letters about a motion that name one, and the right one
     for slots in groups.values():
         drawn = list(product(*(slot.letters[: len(slot.options)] for slot in slots)))
         possible = _possible(drawn, slots)
@@ -122,9 +126,17 @@ def expected_scores(question: Question, *, knows_law: bool) -> dict[str, float]:
         gold = tuple(slot.gold for slot in slots)
         overall *= choices.count(gold) / len(choices)
         right += sum(float(np.mean([letters[k] == one for letters in choices])) for k, one in enumerate(gold))
+        for k, slot in enumerate(slots):
+            if motion_code(slot.gold, slot):
+                named += float(np.mean([bool(motion_code(letters[k], slot)) for letters in choices]))
+                named_right += float(np.mean([letters[k] == slot.gold for letters in choices]))
     partial = right / max(1, len(question.slots))
     scores = {"overall": overall, "partial": partial, "partial_strict": partial, "format": 1.0}
-    return scores | {"logic": logic if has_logic else float("nan")}
+    partly = {
+        "logic": logic if has_logic else float("nan"),
+        "direction": named_right / named if named else float("nan"),
+    }
+    return scores | partly
 
 
 def _possible(drawn: Sequence[tuple[str, ...]], slots: Sequence[Slot]) -> list[tuple[str, ...]]:
