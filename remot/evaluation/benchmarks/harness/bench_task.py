@@ -18,7 +18,7 @@ from remot.strict_json import json_text
 TASK = "remot_bench"
 #: Scores by their names in lmms-eval's table, prompts with letters first.
 METRICS = {
-    **{name: name for name in ("overall", "partial_strict", "partial", "logic", "format")},
+    **{name: name for name in ("overall", "partial_strict", "partial", "logic", "format", "direction")},
     "task_success": "right",
     "task_score": "score",
 }
