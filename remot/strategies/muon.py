@@ -1,6 +1,6 @@
 """Muon for the matrices of a small model and AdamW for everything else, as one optimizer with one schedule.
 
-PyTorch's own Muon takes matrices only, so that biases, norms, filters and embeddings need a second optimizer.
+PyTorch's own Muon takes matrices only, so that biases, norms and filters need a second optimizer.
 """
 
 from collections.abc import Callable, Iterable
@@ -30,8 +30,8 @@ class MuonAdamW(Optimizer):
         betas: Of AdamW.
         momentum: Of Muon.
         least_side: Matrices with a shorter side than this take AdamW.
-        most_ratio: So do those whose longer side is more than this many times the shorter one, which embeddings and
-            adapters are.
+        most_ratio: So do those whose longer side is more than this many times the shorter one, as embeddings of
+            large vocabularies and adapters are.
 
     Raises:
         ConfigError: If weights are divided over processes, where no product has the whole matrix.
